@@ -1,0 +1,1 @@
+"""Images, labels and every random number of a run."""

@@ -1,0 +1,80 @@
+"""Every random number of a training run, made here and nowhere else.
+
+NumPy's Philox is counter-based (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+2011): the key is (seed, stream) and the counter says which tensor of which step or epoch, so any
+draw can be made again by itself.  A resumed run therefore equals an uninterrupted one, and all
+backends see the same numbers.  The experiment's name is no part of the key: a baseline and its
+variants share initial weights and batch order.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+
+import numpy as np
+
+from lockstep.spec import Shape, Spec
+
+
+class Stream(IntEnum):
+    """What a number is for.  Values are part of every result: add new ones at the end."""
+
+    WEIGHTS = 0
+    ORDER = 1
+    DROPOUT = 2
+    SPLIT = 3
+    PROBLEM = 4
+
+
+def generator(seed: int, stream: Stream, index: int = 0, tensor: int = 0) -> np.random.Generator:
+    """The generator of one tensor of one step or epoch."""
+    # Philox counts draws in the lowest word, so tensors of different steps never overlap.
+    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, tensor, index]))
+
+
+def initial_weights(spec: Spec, seed: int, dtype: str) -> dict[str, np.ndarray]:
+    """Glorot-uniform kernels (Glorot & Bengio 2010) and zero biases, drawn in float64 and then cast."""
+    weights = {}
+    for tensor, (name, shape) in enumerate(spec.weights.items()):
+        if name.endswith("/bias"):
+            weights[name] = np.zeros(shape, dtype)
+            continue
+        *window, fan_in, fan_out = shape
+        limit = math.sqrt(6 / (math.prod(window) * (fan_in + fan_out)))
+        draw = generator(seed, Stream.WEIGHTS, tensor=tensor).uniform(-limit, limit, shape)
+        weights[name] = draw.astype(dtype)
+    return weights
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order in which one epoch visits `count` images: int64 [count]."""
+    return generator(seed, Stream.ORDER, epoch).permutation(count)
+
+
+def dropout_masks(spec: Spec, seed: int, step: int, batch: int) -> dict[str, np.ndarray]:
+    """{dropout layer: uint8 [batch, *its input shape]}, 1 with probability 1 - rate."""
+    return {
+        name: _keep(node.input_shape, node.layer.rate, generator(seed, Stream.DROPOUT, step, tensor), batch)
+        for tensor, (name, node) in enumerate(spec.dropouts.items())
+    }
+
+
+def _keep(shape: Shape, rate: float, rng: np.random.Generator, batch: int) -> np.ndarray:
+    count = batch * math.prod(shape)
+    # Comparing raw 32-bit words takes half the time of drawing floats; the rate is exact to 2^-32.
+    words = rng.bit_generator.random_raw((count + 1) // 2).astype("<u8").view("<u4")[:count]
+    return (words >= round(rate * 2**32)).view(np.uint8).reshape(batch, *shape)
+
+
+def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
+    """An order of all images whose every prefix holds the classes in their proportions: int64 [n].
+
+    Splits are cut from it, so a smaller training set is a subset of a larger one.
+    """
+    rank = np.empty(len(labels))
+    for tensor, label in enumerate(np.unique(labels)):
+        members = np.flatnonzero(labels == label)
+        shuffled = generator(seed, Stream.SPLIT, tensor=tensor).permutation(members)
+        rank[shuffled] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.argsort(rank, kind="stable")

@@ -1,0 +1,139 @@
+"""Which backends there are.  Finding one imports nothing; only `load` runs a plugin's code.
+
+A plugin is a folder with `backend.py` and `requirements.txt`: in `backends/` of the working
+directory, shipped with Lockstep, or named by an installed package under the entry-point group
+`lockstep.backends` (its value is the plugin's package).  All three are treated alike.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from lockstep.backend import API, Backend
+from lockstep.errors import LockstepError
+
+ENTRY_POINTS = "lockstep.backends"
+REFERENCE = "numpy"
+"""The backend that others are compared with."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    name: str
+    folder: Path
+
+    @property
+    def requirements(self) -> list[Requirement]:
+        path = self.folder / "requirements.txt"
+        if not path.is_file():
+            return []
+        lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
+        try:
+            return [Requirement(line) for line in lines if line]
+        except InvalidRequirement as error:
+            raise LockstepError(f"{path}: {error}; write one requirement a line") from None
+
+    def versions(self) -> dict[str, str]:
+        """{distribution: version} of the requirements that are installed here."""
+        found = {requirement.name: _version(requirement.name) for requirement in self.requirements}
+        return {name: version for name, version in found.items() if version}
+
+    def missing(self) -> str | None:
+        """Why this backend cannot be used here, asked of the package metadata; None if it can.
+
+        Requirements with a marker (`tensorflow-cpu; platform_machine == "x86_64"`) are alternatives:
+        one of them is enough, whichever build a person chose.
+        """
+        installed = self.versions()
+        needed = [r.name for r in self.requirements if not r.marker and r.name not in installed]
+        options = [r.name for r in self.requirements if r.marker]
+        if options and not any(name in installed for name in options):
+            needed.append(" or ".join(options))
+        return f"not installed: {', '.join(needed)}" if needed else None
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def plugins() -> dict[str, Plugin]:
+    """{name: plugin}, sorted by name with the reference first."""
+    found: dict[str, Plugin] = {}
+    for plugin in _everywhere():
+        other = found.setdefault(plugin.name, plugin)
+        if other.folder != plugin.folder:
+            raise LockstepError(
+                f"two backends are called {plugin.name!r}: {other.folder} and {plugin.folder}; rename one"
+            )
+    return {name: found[name] for name in sorted(found, key=lambda name: (name != REFERENCE, name))}
+
+
+def find(name: str) -> Plugin:
+    try:
+        return plugins()[name]
+    except KeyError:
+        raise LockstepError(f"unknown backend {name!r}; known: {', '.join(plugins())}") from None
+
+
+def _everywhere() -> Iterator[Plugin]:
+    package = Path(__file__).parent
+    shipped = package / "backends"  # in a wheel; a checkout has it at its top
+    for folder in {Path.cwd() / "backends", shipped if shipped.is_dir() else package.parents[1] / "backends"}:
+        for path in folder.glob("*/backend.py"):
+            yield Plugin(path.parent.name, path.parent.resolve())
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        module = importlib.util.find_spec(entry.value.partition(":")[0])
+        if module is not None and module.origin:
+            yield Plugin(entry.name, Path(module.origin).resolve().parent)
+
+
+def load(plugin: Plugin) -> type[Backend]:
+    """Import the plugin and return its one subclass of Backend."""
+    module = _import(plugin)
+    path = plugin.folder / "backend.py"
+    if getattr(module, "api", None) != API:
+        raise LockstepError(
+            f"{path}: api is {getattr(module, 'api', 'missing')}, this Lockstep needs `api = {API}`"
+        )
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Backend) and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise LockstepError(f"{path}: it must define one subclass of lockstep.backend.Backend, not {len(classes)}")
+    return classes[0]
+
+
+def _import(plugin: Plugin) -> ModuleType:
+    name = f"lockstep_backend_{plugin.name.replace('-', '_')}"
+    if name in sys.modules:
+        return sys.modules[name]
+    # Loaded as a package, so that backend.py can say `from .layers import ...`.
+    spec = importlib.util.spec_from_file_location(
+        name, plugin.folder / "backend.py", submodule_search_locations=[str(plugin.folder)]
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise LockstepError(
+            f"{plugin.folder / 'backend.py'}: cannot be imported ({type(error).__name__}: {error})"
+        ) from error
+    return module
