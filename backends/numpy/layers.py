@@ -1,0 +1,150 @@
+"""The fast path: each layer as a function that returns its output and its pullback.
+
+A pullback takes the cotangent of the output and returns the cotangent of the input, and for layers
+with weights those of kernel and bias.  `classroom.py` says the same things slowly; the tests hold the
+two together.  Images are [B, H, W, C].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+Array = np.ndarray
+Pads = tuple[tuple[int, int], tuple[int, int]]
+Pullback = Callable[[Array], Array]
+WeightPullback = Callable[[Array, bool], tuple[Array | None, dict[str, Array]]]
+
+PATCH_BYTES = 2**21
+"""Convolutions work on as many images at a time as fill this much with patches: about one core's cache."""
+
+
+def conv2d(x: Array, kernel: Array, bias: Array, pads: Pads, stride: int) -> tuple[Array, WeightPullback]:
+    """Cross-correlation as a matrix product of patches: x [B, H, W, C], kernel [k, k, C, F]."""
+    size, _, channels, filters = kernel.shape
+    padded = np.pad(x, ((0, 0), *pads, (0, 0))) if np.any(pads) else x
+    windows = sliding_window_view(padded, (size, size), (1, 2))[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
+    batch, rows, columns = windows.shape[:3]
+    matrix = kernel.reshape(-1, filters)
+    chunks = list(_chunks(batch, rows * columns * matrix.shape[0] * x.itemsize))
+
+    def patches(chunk: slice) -> Array:
+        return windows[chunk].reshape(-1, matrix.shape[0])
+
+    y = np.empty((batch, rows, columns, filters), x.dtype)
+    for chunk in chunks:
+        np.matmul(patches(chunk), matrix, out=y[chunk].reshape(-1, filters))
+    y += bias
+
+    def pullback(cotangent: Array, wants_input: bool) -> tuple[Array | None, dict[str, Array]]:
+        by_kernel = np.zeros_like(matrix)
+        by_padded = np.zeros_like(padded) if wants_input else None
+        offsets = kernel.reshape(size * size, channels, filters).transpose(0, 2, 1)
+        for chunk in chunks:
+            part = cotangent[chunk].reshape(-1, filters)
+            by_kernel += patches(chunk).T @ part
+            if by_padded is not None:
+                # One product per kernel position keeps what is added below contiguous.
+                spread = np.matmul(part, offsets).reshape(size, size, -1, rows, columns, channels)
+                for i in range(size):
+                    for j in range(size):
+                        by_padded[chunk, i : i + rows * stride : stride, j : j + columns * stride : stride] += spread[i, j]
+        gradients = {"kernel": by_kernel.reshape(kernel.shape), "bias": cotangent.reshape(-1, filters).sum(axis=0)}
+        if by_padded is None:
+            return None, gradients
+        (top, _), (left, _) = pads
+        return by_padded[:, top : top + x.shape[1], left : left + x.shape[2]], gradients
+
+    return y, pullback
+
+
+def _chunks(batch: int, bytes_each: int) -> Iterator[slice]:
+    count = max(1, PATCH_BYTES // bytes_each)
+    return (slice(start, start + count) for start in range(0, batch, count))
+
+
+def dense(x: Array, kernel: Array, bias: Array) -> tuple[Array, WeightPullback]:
+    """x @ kernel + bias: x [B, units in]."""
+
+    def pullback(cotangent: Array, wants_input: bool) -> tuple[Array | None, dict[str, Array]]:
+        gradients = {"kernel": x.T @ cotangent, "bias": cotangent.sum(axis=0)}
+        return (cotangent @ kernel.T if wants_input else None), gradients
+
+    return x @ kernel + bias, pullback
+
+
+def max_pool(x: Array, size: int) -> tuple[Array, Pullback]:
+    """The cotangent goes to the first maximum of each window in row-major order."""
+    positions = list(_positions(x, size))
+    y = x[positions[0]].copy()
+    for position in positions[1:]:
+        np.maximum(y, x[position], out=y)
+
+    def pullback(cotangent: Array) -> Array:
+        by_x = np.zeros_like(x)
+        free = np.ones(y.shape, bool)
+        for position in positions:
+            here = (x[position] == y) & free
+            free ^= here
+            np.multiply(cotangent, here, out=by_x[position])
+        return by_x
+
+    return y, pullback
+
+
+def avg_pool(x: Array, size: int) -> tuple[Array, Pullback]:
+    positions = list(_positions(x, size))
+    y = sum(x[position] for position in positions) / size**2
+
+    def pullback(cotangent: Array) -> Array:
+        by_x = np.zeros_like(x)
+        for position in positions:
+            by_x[position] = cotangent / size**2
+        return by_x
+
+    return y, pullback
+
+
+def _positions(x: Array, size: int) -> Iterator[tuple[slice, ...]]:
+    """For each place in a window, row by row: the elements that stand there."""
+    rows, columns = x.shape[1] // size * size, x.shape[2] // size * size
+    for i in range(size):
+        for j in range(size):
+            yield slice(None), slice(i, rows, size), slice(j, columns, size)
+
+
+def relu(x: Array) -> tuple[Array, Pullback]:
+    return np.maximum(x, 0), lambda cotangent: cotangent * (x > 0)
+
+
+def leaky_relu(x: Array, slope: float) -> tuple[Array, Pullback]:
+    factor = np.where(x > 0, x.dtype.type(1), x.dtype.type(slope))
+    return x * factor, lambda cotangent: cotangent * factor
+
+
+def swish(x: Array) -> tuple[Array, Pullback]:
+    """x sigmoid(x), with the sigmoid from tanh, which does not overflow."""
+    sigmoid = 0.5 * np.tanh(0.5 * x) + 0.5
+    y = x * sigmoid
+    return y, lambda cotangent: cotangent * (sigmoid + y * (1 - sigmoid))
+
+
+def tanh(x: Array) -> tuple[Array, Pullback]:
+    y = np.tanh(x)
+    return y, lambda cotangent: cotangent * (1 - y * y)
+
+
+def dropout(x: Array, mask: Array, rate: float) -> tuple[Array, Pullback]:
+    factor = mask * x.dtype.type(1 / (1 - rate))
+    return x * factor, lambda cotangent: cotangent * factor
+
+
+def cross_entropy(logits: Array, targets: Array) -> tuple[float, Array]:
+    """Mean over the batch, in nats, and its gradient by the logits; each target sums to 1."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    total = exponentials.sum(axis=1, keepdims=True)
+    loss = ((np.log(total) - shifted) * targets).sum(axis=1).mean()
+    return float(loss), (exponentials / total - targets) / len(logits)

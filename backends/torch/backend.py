@@ -1,0 +1,180 @@
+"""PyTorch, eager, channels last.  Weights are kept in torch's own layouts and permuted at the boundary."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from lockstep.backend import Backend
+from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, MaxPool
+
+api = 1
+
+FUNCTIONS = {"relu": F.relu, "swish": F.silu, "tanh": torch.tanh}
+TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}  # HWIO -> OIHW, (in, out) -> (out, in), bias
+FROM_TORCH = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+
+
+class TorchBackend(Backend):
+    def __init__(self, spec, optimizer, *, device, dtype, threads, deterministic):
+        torch.set_num_threads(threads)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        if device == "gpu" and deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        self.spec, self.optimizer = spec, optimizer
+        self.device = torch.device("cuda" if device == "gpu" else "cpu")
+        self.dtype = getattr(torch, dtype)
+        self.weights = {name: self._weight(np.zeros(shape)) for name, shape in spec.weights.items()}
+        self.m = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        self.v = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+
+    def load(self, state):
+        for name, weight in self.weights.items():
+            zero = np.zeros(self.spec.weights[name])
+            weight.copy_(self._weight(state[name]))
+            self.m[name].copy_(self._weight(state.get(f"adam/m/{name}", zero)))
+            self.v[name].copy_(self._weight(state.get(f"adam/v/{name}", zero)))
+
+    def dump(self):
+        groups = {"": self.weights, "adam/m/": self.m, "adam/v/": self.v}
+        return {
+            prefix + name: _canonical(tensor)
+            for prefix, tensors in groups.items()
+            for name, tensor in tensors.items()
+        }
+
+    def train_steps(self, images, targets, masks, scales, weight_noise=None):
+        images, targets = self._images(images), self._tensor(targets)
+        masks = self._masks(masks)
+        logits = []
+        for k in range(len(images)):
+            weights = self._leaves({name: draw[k] for name, draw in (weight_noise or {}).items()})
+            output = self._forward(images[k], weights, {name: mask[k] for name, mask in masks.items()})
+            loss = F.cross_entropy(output, targets[k])
+            self._adam(torch.autograd.grad(loss, list(weights.values())), *scales[k].tolist())
+            logits.append(output.detach())
+        return torch.stack(logits).cpu()
+
+    def logits(self, images, masks=None):
+        with torch.inference_mode():
+            return self._outputs(self._forward(self._images(images), self.weights, self._masks(masks)))
+
+    def vjp(self, images, masks=None):
+        x = self._images(images).requires_grad_()
+        logits = self._forward(x, self.weights, self._masks(masks))
+
+        def pullback(cotangent):
+            cotangent = _channels_first(self._tensor(cotangent), self.spec.output_shape)
+            (gradient,) = torch.autograd.grad(logits, x, cotangent, retain_graph=True)
+            return _array(gradient, self.spec.input_shape)
+
+        return self._outputs(logits.detach()), pullback
+
+    def loss_and_gradients(self, images, targets, masks=None, weight_noise=None):
+        weights = self._leaves(weight_noise or {})
+        logits = self._forward(self._images(images), weights, self._masks(masks))
+        loss = F.cross_entropy(logits, self._tensor(targets))
+        gradients = torch.autograd.grad(loss, list(weights.values()))
+        return loss.item(), {name: _canonical(g) for name, g in zip(weights, gradients, strict=True)}
+
+    def synchronize(self):
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @classmethod
+    def devices(cls):
+        return ("cpu", "gpu") if torch.cuda.is_available() else ("cpu",)
+
+    @classmethod
+    def environment(cls):
+        return {
+            "torch": torch.__version__,
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+            "mkldnn": str(torch.backends.mkldnn.enabled),
+            "cuda": torch.version.cuda or "none",
+            "cudnn": str(torch.backends.cudnn.version() or "none"),
+            "tf32": str(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32),
+        }
+
+    def _tensor(self, array):
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, self.dtype)
+
+    def _images(self, images):
+        # A view: channels-last memory is what the harness's NHWC arrays already are.
+        return _channels_first(self._tensor(images), self.spec.input_shape)
+
+    def _masks(self, masks):
+        if masks is None:
+            return None
+        nodes = self.spec.dropouts
+        return {name: _channels_first(self._tensor(mask), nodes[name].input_shape) for name, mask in masks.items()}
+
+    def _outputs(self, logits):
+        return _array(logits, self.spec.output_shape)
+
+    def _weight(self, array):
+        weight = self._tensor(array).permute(TO_TORCH[array.ndim])
+        layout = torch.channels_last if weight.ndim == 4 else torch.contiguous_format
+        return weight.clone(memory_format=layout)
+
+    def _leaves(self, noise):
+        """The weights, plus noise where given, as the leaves that gradients are taken by."""
+        return {
+            name: (weight + self._weight(noise[name]) if name in noise else weight.detach()).requires_grad_()
+            for name, weight in self.weights.items()
+        }
+
+    def _forward(self, x, weights, masks):
+        for node in self.spec.nodes:
+            layer = node.layer
+            match layer:
+                case Conv2D():
+                    (top, bottom), (left, right) = node.pads
+                    even = top == bottom and left == right
+                    if not even:
+                        x = F.pad(x, (left, right, top, bottom))
+                    padding = (top, left) if even else 0
+                    kernel, bias = weights[f"{node.name}/kernel"], weights[f"{node.name}/bias"]
+                    x = F.conv2d(x, kernel, bias, layer.stride, padding)
+                case Dense():
+                    x = F.linear(x, weights[f"{node.name}/kernel"], weights[f"{node.name}/bias"])
+                case MaxPool():
+                    x = F.max_pool2d(x, layer.size)
+                case AvgPool():
+                    x = F.avg_pool2d(x, layer.size)
+                case Flatten() if x.ndim == 4:
+                    x = x.movedim(1, -1).flatten(1)
+                case Activation(function="leaky_relu"):
+                    x = F.leaky_relu(x, layer.slope)
+                case Activation():
+                    x = FUNCTIONS[layer.function](x)
+                case Dropout() if masks is not None:
+                    x = x * (masks[node.name] * (1 / (1 - layer.rate)))
+        return x
+
+    @torch.no_grad()
+    def _adam(self, gradients, s1, s2):
+        b1, b2, eps = self.optimizer.b1, self.optimizer.b2, self.optimizer.eps
+        for (name, weight), gradient in zip(self.weights.items(), gradients, strict=True):
+            m, v = self.m[name], self.v[name]
+            m.mul_(b1).add_(gradient, alpha=1 - b1)
+            v.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
+            weight.addcdiv_(m, v.sqrt().mul_(s2).add_(eps), value=-s1)
+
+
+def _channels_first(tensor, shape):
+    """[..., H, W, C] seen as [..., C, H, W] where `shape`, without the batch, is an image's."""
+    return tensor.movedim(-1, -3) if len(shape) == 3 else tensor
+
+
+def _array(tensor, shape):
+    tensor = tensor.movedim(-3, -1) if len(shape) == 3 else tensor
+    return np.ascontiguousarray(tensor.cpu().numpy())
+
+
+def _canonical(weight):
+    return np.array(weight.permute(FROM_TORCH[weight.ndim]).cpu().numpy(), order="C")
