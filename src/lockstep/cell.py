@@ -1,0 +1,155 @@
+"""Run one cell: lock, load or resume, train, evaluate, write its files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from lockstep import discovery, evaluation, provenance
+from lockstep.backend import Backend
+from lockstep.checkpoint import Checkpoint
+from lockstep.config import Cell, Config
+from lockstep.data import dataset as datasets
+from lockstep.data.draws import initial_weights
+from lockstep.errors import LockstepError
+from lockstep.identity import cell_hash, identity
+from lockstep.results import write_json, write_npz, write_text
+from lockstep.training import Diverged, Epoch, Progress, Watcher, train
+
+OUTPUTS = ("metrics.json", "history.csv", "predictions.npz", "weights.npz", "best.npz", "provenance.json")
+FAILURE = "failure.json"
+
+
+def run(config: Config, cell: Cell, data: Path, watch: Watcher) -> dict[str, Any]:
+    """Train and evaluate a cell; returns what metrics.json holds.
+
+    Two processes never train one cell: the children of a killed pipeline live on, so the second waits.
+    """
+    folder, work = config.folder(cell), config.results / ".work" / cell_hash(cell)
+    work.mkdir(parents=True, exist_ok=True)
+    (folder / FAILURE).unlink(missing_ok=True)
+    lock = FileLock(work.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{cell}: another process is training this cell; waiting for it", flush=True)
+        lock.acquire()
+    with lock:
+        return _run(folder, Checkpoint(work, cell.experiment.spec), cell, data, watch)
+
+
+def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Watcher) -> dict[str, Any]:
+    clock, times = time.perf_counter, {"started": datetime.now(UTC).isoformat(timespec="seconds")}
+    start = clock()
+    plugin = discovery.find(cell.backend)
+    if reason := plugin.missing():
+        raise LockstepError(f"backend {cell.backend}: {reason}; pip install -r {plugin.folder}/requirements.txt")
+    backend_class = discovery.load(plugin)
+    times["import_s"] = clock() - start
+
+    start = clock()
+    dataset = load_data(cell, data)
+    backend = build(backend_class, cell)
+    times["build_s"] = clock() - start
+
+    spec, dtype = cell.experiment.spec, cell.experiment.training.dtype
+    resumed = checkpoint.load()
+    state, progress = resumed or (initial_weights(spec, cell.seed, dtype), Progress())
+    backend.load(state)
+    told = watch.epoch
+
+    def epoch(progress: Progress) -> None:
+        if checkpoint.is_due() and len(progress.history) < cell.experiment.training.epochs:
+            checkpoint.save(backend.dump(), progress)
+        told(progress)
+
+    done = len(progress.history)
+    watch.images(done * len(dataset.train))
+    outcome, reason = "completed", ""
+    try:
+        seconds = train(
+            backend, spec, cell.experiment, dataset, cell.seed, progress, Watcher(watch.images, epoch)
+        )
+        images = (cell.experiment.training.epochs - done) * len(dataset.train)
+        times |= {"train_s": seconds, "images_per_second": images / seconds if seconds else None}
+    except Diverged as diverged:
+        outcome, reason = "diverged", str(diverged)
+
+    start = clock()
+    logits = {
+        name: evaluation.predict(backend, getattr(dataset, name), dataset.transform, dtype)
+        for name in ("validation", "test")
+    }
+    times["evaluate_s"] = clock() - start
+    weights = {name: value for name, value in backend.dump().items() if name in spec.weights}
+    metrics = {
+        "outcome": outcome,
+        "reason": reason,
+        "epochs": len(progress.history),
+        "best_epoch": progress.best_epoch,
+        "measurements": [
+            row
+            for name, values in logits.items()
+            if outcome == "completed"
+            for row in evaluation.measure(values, getattr(dataset, name).labels, name)
+        ],
+    }
+    test = dataset.test
+    write_text(folder / "history.csv", _csv(progress.history))
+    write_npz(folder / "predictions.npz", {"logits": logits["test"], "labels": test.labels, "index": test.index})
+    write_npz(folder / "weights.npz", weights)
+    write_npz(folder / "best.npz", progress.best or weights)
+    write_json(
+        folder / "provenance.json",
+        {
+            "identity": identity(cell),
+            "cell_hash": cell_hash(cell),
+            "spec": spec.model_dump(),
+            "environment": dict(backend_class.environment()),
+            "machine": provenance.machine(),
+            "git": provenance.git(),
+            "times": times | {"resumed_after_epoch": done or None},
+        },
+    )
+    write_json(folder / "metrics.json", metrics)
+    checkpoint.remove()
+    return metrics
+
+
+def load_data(cell: Cell, path: Path) -> datasets.Dataset:
+    settings = cell.experiment.data
+    return datasets.load(
+        path, settings.source, settings.preprocessing, settings.split_seed, settings.train_size
+    )
+
+
+def build(backend_class: type[Backend], cell: Cell) -> Backend:
+    devices = backend_class.devices()
+    if cell.device not in devices:
+        raise LockstepError(
+            f"backend {cell.backend}: no device {cell.device!r} here; it can use: {', '.join(devices) or 'nothing'}"
+        )
+    settings = cell.experiment.training
+    return backend_class(
+        cell.experiment.spec,
+        cell.experiment.optimizer,
+        device=cell.device,
+        dtype=settings.dtype,
+        threads=settings.threads,
+        deterministic=settings.deterministic,
+    )
+
+
+def _csv(history: list[Epoch]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in history)
+    return text.getvalue()

@@ -1,0 +1,215 @@
+"""The command line.  Snakemake is the interface to the whole; a command here does one thing."""
+
+from __future__ import annotations
+
+from lockstep.provenance import forget_inherited_threads
+
+forget_inherited_threads()  # before NumPy starts its thread pool
+
+import json
+import os
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lockstep.errors import LockstepError
+
+app = typer.Typer(
+    help="One CNN spec, every backend, step for step.", no_args_is_help=True, add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(soft_wrap=True)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="config file", metavar="FILE")]
+BackendsOption = Annotated[
+    str | None, typer.Option("--backends", help="a subset, separated by commas", metavar="NAMES")
+]
+DEFAULT = Path("config/config.yaml")
+
+
+def main() -> None:
+    """Run a command; what a person can mend is one line on stderr and exit status 1."""
+    try:
+        app()
+    except LockstepError as error:
+        sys.exit(f"lockstep: {error}")
+    except OSError as error:
+        sys.exit(f"lockstep: {describe(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def describe(error: OSError) -> str:
+    """A full disk or a folder that cannot be written, in one line."""
+    place = error.filename2 or error.filename or "the results folder"
+    return (
+        f"{place}: {error.strerror or error}; free space or mend permissions, then run the same command again: "
+        "finished cells and checkpoints are kept"
+    )
+
+
+@app.command(rich_help_panel="run")
+def train(
+    experiment: Annotated[str, typer.Option(help="name in the config")],
+    backend: Annotated[str, typer.Option(help="name of a backend")],
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Train and evaluate one cell; a killed run goes on where it stopped."""
+    from lockstep import cell as cells
+    from lockstep.config import load
+    from lockstep.progress import watching
+    from lockstep.results import write_json
+
+    settings = load(config)
+    cell = settings.cell(experiment, backend, device, seed)
+    try:
+        data = prepare(settings.data_path(cell.experiment.data.source), cell.experiment.data.source)
+        with watching(cell) as watcher:
+            metrics = cells.run(settings, cell, data, watcher)
+    except Exception as error:
+        # The reason outlives the job, so that the report can show it.  A person gets one line.
+        text = describe(error) if isinstance(error, OSError) else str(error)
+        known = isinstance(error, LockstepError | OSError)
+        reason = text if known else f"{type(error).__name__}: {text}"
+        failure = settings.folder(cell) / cells.FAILURE
+        try:
+            write_json(failure, {"reason": reason, "traceback": "" if known else traceback.format_exc()})
+        except OSError:
+            pass  # on a full disk the line below is all there is
+        hint = "" if known else f" (the traceback is in {failure})"
+        raise LockstepError(f"{cell}: {' '.join(reason.split())}{hint}") from None
+    scores = {row["metric"]: row["value"] for row in reversed(metrics["measurements"]) if row["split"] == "test"}
+    if metrics["outcome"] == "completed":
+        out.print(f"{cell}: test accuracy {scores['accuracy']:.4f}, cross-entropy {scores['cross_entropy']:.4f}")
+    else:
+        out.print(f"{cell}: {metrics['outcome']}: {metrics['reason']}")
+
+
+def prepare(path: Path, source: str) -> Path:
+    from lockstep.data import sources
+
+    if not path.exists():
+        sources.prepare(source, path)
+    return path
+
+
+@app.command(rich_help_panel="run")
+def data(source: Annotated[str, typer.Argument()], path: Annotated[Path, typer.Argument()]) -> None:
+    """Decode the data SOURCE once into the .npz file PATH, which every cell reads."""
+    from lockstep.data import sources
+
+    if source not in sources.SOURCES:
+        raise LockstepError(f"unknown data source {source!r}; known: {', '.join(sources.SOURCES)}")
+    sources.prepare(source, path)
+
+
+@app.command(rich_help_panel="run")
+def plan(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> None:
+    """Print the cells, which are done, and an estimate of minutes and disk."""
+    from lockstep import plan as plans
+    from lockstep.config import load, selection
+
+    settings = load(config, selection(backends))
+    planned = plans.plan(settings)
+    table = Table(title=f"{config}: {len(planned)} cells", title_justify="left")
+    for column in ("experiment", "backend", "device", "seed", "state"):
+        table.add_column(column)
+    table.add_column("min", justify="right")
+    for row in planned:
+        cell = row.cell
+        minutes = f"{row.minutes:.1f}" if row.minutes else ""
+        table.add_row(cell.name, cell.backend, cell.device, str(cell.seed), row.state, minutes)
+    out.print(table)
+    cores = os.cpu_count() or 1
+    waiting = [row for row in planned if row.minutes]
+    out.print(
+        f"{sum(row.state == 'done' for row in planned)} done, {len(waiting)} to do: roughly "
+        f"{plans.total_minutes(waiting, cores):.0f} min on {cores} cores; "
+        f"{sum(row.megabytes for row in planned):,.0f} MB of results in {settings.results}"
+    )
+
+
+@app.command(rich_help_panel="run")
+def report(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> None:
+    """Build tables and pages from the results that are there, and print a summary."""
+    from lockstep.config import load, selection
+    from lockstep.report import build
+
+    build(load(config, selection(backends)))
+    summary(config, backends)
+
+
+@app.command(rich_help_panel="run")
+def summary(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> None:
+    """Print accuracy per experiment and backend, what failed, and where the report is."""
+    from lockstep.config import load, selection
+    from lockstep.report.summary import show
+
+    show(load(config, selection(backends)), out)
+
+
+@app.command(rich_help_panel="extend")
+def spec(
+    config: ConfigOption = DEFAULT,
+    experiment: Annotated[str | None, typer.Option(help="default: the first")] = None,
+) -> None:
+    """Print an experiment's layers: shapes, receptive fields, parameters and FLOPs."""
+    from lockstep.config import load
+    from lockstep.layer_table import layer_table
+
+    settings = load(config)
+    name = experiment or next(iter(settings.experiments))
+    if name not in settings.experiments:
+        raise LockstepError(f"{config}: no experiment {name!r}; it has: {', '.join(settings.experiments)}")
+    out.print(layer_table(name, settings.experiments[name].spec))
+
+
+@app.command(rich_help_panel="extend")
+def backends() -> None:
+    """List the backends that are found: versions, devices, or why one cannot be used."""
+    from lockstep.discovery import plugins
+
+    table = Table()
+    for column in ("backend", "versions", "devices", "folder"):
+        table.add_column(column, overflow="fold")
+    for plugin in plugins().values():
+        versions = ", ".join(f"{name} {version}" for name, version in plugin.versions().items())
+        table.add_row(plugin.name, versions, plugin.missing() or _devices(plugin.name), _short(plugin.folder))
+    out.print(table)
+
+
+def _devices(name: str) -> str:
+    """Asked in a process of its own: one process holds one framework."""
+    child = subprocess.run([sys.executable, "-m", "lockstep", "describe", name], capture_output=True, text=True)
+    if child.returncode:
+        return (child.stderr.strip().splitlines() or ["no answer"])[-1]
+    return ", ".join(json.loads(child.stdout.splitlines()[-1])["devices"]) or "none usable here"
+
+
+def _short(folder: Path) -> str:
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
+
+
+@app.command("describe", rich_help_panel="extend")
+def describe_backend(name: Annotated[str, typer.Argument()]) -> None:
+    """Print one backend's devices and environment as JSON."""
+    from lockstep import discovery
+
+    backend = discovery.load(discovery.find(name))
+    print(json.dumps({"devices": list(backend.devices()), "environment": dict(backend.environment())}))
+
+
+@app.command(rich_help_panel="extend")
+def schema() -> None:
+    """Print the JSON schema of config files, for editors."""
+    from lockstep.config import schema as config_schema
+
+    print(json.dumps(config_schema(), indent=2))

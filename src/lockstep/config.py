@@ -1,0 +1,156 @@
+"""Config files: YAML -> validated experiments -> cells.
+
+A config names a `base` and experiments that override parts of it.  The harness reads the file
+itself, so that every error names the file, the key and what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lockstep.discovery import find, plugins
+from lockstep.errors import LockstepError
+from lockstep.experiment import Experiment, Settings
+from lockstep.yaml_files import holds, read, validate
+
+Device = Literal["cpu", "gpu"]
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+class ConfigFile(Settings):
+    """The file as a person writes it."""
+
+    results: str = Field(description="folder for the raw data of runs")
+    reports: str = Field(description="folder for tables and pages")
+    backends: list[str] | Literal["all"] = Field(default="all", description="names, or all that are found")
+    devices: list[Device] = Field(default=["cpu"], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    base: dict[str, Any] = Field(description="settings that every experiment starts from")
+    experiments: dict[str, dict[str, Any]] = Field(
+        min_length=1, description="name: what this experiment changes in the base"
+    )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run: what is trained, by which backend, where, from which seed."""
+
+    name: str
+    experiment: Experiment
+    backend: str
+    device: str
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        """Its folder below the results' `cells/`."""
+        return Path(self.name, self.backend, self.device, f"seed-{self.seed}")
+
+    def __str__(self) -> str:
+        return "/".join(self.path.parts)
+
+
+@dataclass(frozen=True)
+class Config:
+    path: Path
+    results: Path
+    reports: Path
+    backends: tuple[str, ...]
+    devices: tuple[str, ...]
+    seeds: tuple[int, ...]
+    experiments: Mapping[str, Experiment]
+
+    def cells(self) -> Iterator[Cell]:
+        for name, experiment in self.experiments.items():
+            for backend in self.backends:
+                for device in self.devices:
+                    for seed in self.seeds:
+                        yield Cell(name, experiment, backend, device, seed)
+
+    def cell(self, name: str, backend: str, device: str, seed: int) -> Cell:
+        if name not in self.experiments:
+            raise LockstepError(
+                f"{self.path}: no experiment {name!r}; it has: {', '.join(self.experiments)}"
+            )
+        find(backend)
+        return Cell(name, self.experiments[name], backend, device, seed)
+
+    def folder(self, cell: Cell) -> Path:
+        return self.results / "cells" / cell.path
+
+    def data_path(self, source: str) -> Path:
+        return self.results / "data" / f"{source}.npz"
+
+
+def load(path: Path, backends: Sequence[str] | None = None) -> Config:
+    """Read and check a whole config; `backends` selects a subset.  Raises LockstepError."""
+    file = validate(ConfigFile, read(path), str(path))
+    names = list(plugins()) if file.backends == "all" else file.backends
+    for name in names:
+        _known(path, "backends", name)
+    if backends is not None:
+        for name in backends:
+            _known(path, "the selection of backends", name)
+        names = [name for name in names if name in backends]
+    for key, values in (("backends", names), ("devices", file.devices), ("seeds", file.seeds)):
+        if len(set(values)) != len(values):
+            raise LockstepError(f"{path}: {key}: a value is listed twice; list each once")
+    experiments = {name: _experiment(path, file, name) for name in file.experiments}
+    return Config(
+        path, Path(file.results), Path(file.reports), tuple(names), tuple(file.devices), tuple(file.seeds), experiments
+    )
+
+
+def selection(text: str | None) -> list[str] | None:
+    """"torch,jax" -> ["torch", "jax"]; nothing selects every backend of the config."""
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of a config file, for editors."""
+    whole = ConfigFile.model_json_schema()
+    experiment = Experiment.model_json_schema()
+    definitions = experiment.pop("$defs")
+    for definition in [experiment, *definitions.values()]:
+        definition.pop("required", None)  # a base or an override may leave anything out
+    whole["$defs"] = {**definitions, "Overrides": experiment}
+    reference = {"$ref": "#/$defs/Overrides"}
+    whole["properties"]["base"] = {**reference, "description": whole["properties"]["base"]["description"]}
+    whole["properties"]["experiments"]["additionalProperties"] = reference
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole}
+
+
+def _known(path: Path, key: str, name: str) -> None:
+    if name not in plugins():
+        raise LockstepError(f"{path}: {key}: unknown backend {name!r}; known: {', '.join(plugins())}")
+
+
+def _experiment(path: Path, file: ConfigFile, name: str) -> Experiment:
+    if not NAME.fullmatch(name):
+        raise LockstepError(f"{path}: experiments.{name}: use lower-case letters, digits, - and _ in names")
+    override = file.experiments[name]
+
+    def section(key: Sequence[str | int]) -> str:
+        return f"experiments.{name}." if holds(override, key) else "base."
+
+    experiment = validate(Experiment, _merge(file.base, override), str(path), section)
+    try:
+        experiment.spec  # noqa: B018  shapes are checked before any job starts
+    except LockstepError as error:
+        raise LockstepError(f"{path}: experiments.{name}.model: {error}") from None
+    return experiment
+
+
+def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """`override` on top of `base`, key by key; lists are replaced whole."""
+    merged = dict(base)
+    for key, value in override.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged

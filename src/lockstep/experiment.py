@@ -1,0 +1,134 @@
+"""The settings of one experiment, fully explicit, and the spec that follows from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from lockstep.data.dataset import Preprocessing
+from lockstep.data.sources import SOURCES
+from lockstep.errors import LockstepError
+from lockstep.optimizer import Adam
+from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, Function, MaxPool, Padding, Spec
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Data(Settings):
+    """What is learnt."""
+
+    source: Literal["mnist-5k", "mnist"] = "mnist-5k"
+    preprocessing: Preprocessing = "centred"
+    train_size: PositiveInt | None = Field(default=None, description="use fewer training images: nested subsets")
+    split_seed: int = Field(default=0, ge=0)
+
+
+class ConvolutionHere(Settings):
+    """conv2d; without a padding it takes the model's."""
+
+    kind: Literal["conv2d"]
+    filters: PositiveInt
+    kernel: PositiveInt
+    stride: PositiveInt = 1
+    padding: Padding | None = None
+
+
+class ActivationHere(Settings):
+    """activation; without a function it takes the model's function and slope."""
+
+    kind: Literal["activation"]
+    function: Function | None = None
+    slope: float | None = None
+
+
+class DropoutHere(Settings):
+    """dropout; without a rate it takes the model's, and rate 0 leaves the layer out."""
+
+    kind: Literal["dropout"]
+    rate: float | None = Field(default=None, ge=0, lt=1)
+
+
+LayerHere = Annotated[
+    ConvolutionHere | MaxPool | AvgPool | Flatten | Dense | ActivationHere | DropoutHere,
+    Field(discriminator="kind"),
+]
+
+
+class Model(Settings):
+    """A list of layers, and what the layers that leave it open are filled with."""
+
+    activation: Function = "relu"
+    slope: float | None = Field(default=None, description="of leaky_relu, and only of leaky_relu")
+    padding: Padding = "valid"
+    dropout: float = Field(default=0, ge=0, lt=1)
+    layers: tuple[LayerHere, ...] = Field(min_length=1)
+
+    def spec(self, input_shape: tuple[int, ...]) -> Spec:
+        """Every choice made explicit."""
+        layers: list[object] = []
+        for layer in self.layers:
+            match layer:
+                case ConvolutionHere():
+                    padding = layer.padding or self.padding
+                    layers.append(Conv2D(**layer.model_dump(exclude={"padding"}), padding=padding))
+                case ActivationHere(function=None):
+                    layers.append(_activation(self.activation, self.slope))
+                case ActivationHere(function=function, slope=slope):
+                    layers.append(_activation(function, slope))
+                case DropoutHere(rate=rate):
+                    rate = self.dropout if rate is None else rate
+                    layers += [Dropout(rate=rate)] if rate else []
+                case _:
+                    layers.append(layer)
+        return Spec(input_shape=input_shape, layers=tuple(layers))
+
+
+def _activation(function: Function, slope: float | None) -> Activation:
+    if (slope is not None) != (function == "leaky_relu"):
+        raise LockstepError(
+            f"activation {function} with slope {slope}: leaky_relu needs a slope, other functions take none"
+        )
+    return Activation(function=function, slope=slope)
+
+
+class Training(Settings):
+    """How it is learnt."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt = 64
+    dtype: Literal["float32", "float64"] = "float32"
+    threads: PositiveInt = Field(default=1, description="CPU threads of one training process")
+    deterministic: bool = True
+
+
+class Experiment(Settings):
+    data: Data = Data()
+    model: Model
+    optimizer: Adam = Adam()
+    training: Training
+
+    @property
+    def spec(self) -> Spec:
+        """Raises LockstepError where shapes do not fit the data."""
+        source = SOURCES[self.data.source]
+        spec = self.model.spec(source.shape)
+        if spec.output_shape != (source.classes,):
+            raise LockstepError(
+                f"the last layer gives {'x'.join(map(str, spec.output_shape))}, but {self.data.source} "
+                f"has {source.classes} classes; end with a dense layer of {source.classes} units"
+            )
+        return spec
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What this experiment is, in plain JSON: equal settings give equal runs, however they were written."""
+        whole = self.model_dump(mode="json", exclude={"model"})
+        return {"spec": self.spec.model_dump(mode="json"), **whole}
+
+    @property
+    def train_size(self) -> int:
+        available = SOURCES[self.data.source].train
+        return min(self.data.train_size or available, available)

@@ -1,0 +1,90 @@
+"""What makes two cells the same run: a hash of everything that can change its results.
+
+Settings, data, seed, the harness modules on the training path, the backend's folder and the versions
+of its requirements.  Reports and the command line are left out: a new stylesheet retrains nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lockstep.config import Cell
+from lockstep.data.sources import SOURCES
+from lockstep.discovery import find
+
+TRAINING_PATH = (
+    "backend",
+    "cell",
+    "checkpoint",
+    "config",
+    "data",
+    "data.batches",
+    "data.dataset",
+    "data.draws",
+    "data.sources",
+    "discovery",
+    "errors",
+    "evaluation",
+    "experiment",
+    "identity",
+    "optimizer",
+    "provenance",
+    "results",
+    "spec",
+    "training",
+    "yaml_files",
+)
+"""The modules of `lockstep` that a training process imports; a test holds this list to the truth."""
+
+
+def identity(cell: Cell) -> dict[str, Any]:
+    """Everything the results of a cell depend on, in plain JSON; no path, no time, no commit."""
+    plugin = find(cell.backend)
+    return {
+        "experiment": cell.experiment.settings,
+        "backend": cell.backend,
+        "device": cell.device,
+        "seed": cell.seed,
+        "data": SOURCES[cell.experiment.data.source].sha256,
+        "harness": harness_hash(),
+        "plugin": folder_hash(plugin.folder),
+        "versions": {"numpy": importlib.metadata.version("numpy"), **plugin.versions()},
+    }
+
+
+def cell_hash(cell: Cell) -> str:
+    return hashlib.sha256(json.dumps(identity(cell), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def harness_hash() -> str:
+    package = Path(__file__).parent
+    files = []
+    for module in TRAINING_PATH:
+        path = package.joinpath(*module.split("."))
+        files.append(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))
+    return _hash(package, files)
+
+
+@cache
+def folder_hash(folder: Path) -> str:
+    files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return _hash(folder, files)
+
+
+def source_hash(package: str) -> str:
+    """The source of a part of the harness that is off the training path, such as the report."""
+    return folder_hash(Path(__file__).parent / package)
+
+
+def _hash(root: Path, files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]

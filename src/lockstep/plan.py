@@ -1,0 +1,75 @@
+"""What a config will do: its cells, which are done, and a rough estimate of minutes and disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from lockstep.config import Cell, Config
+from lockstep.discovery import find
+from lockstep.identity import cell_hash
+
+GUESS_FLOPS_PER_SECOND = 50e9
+"""Of one thread, while nothing has been measured here."""
+GUESS_START_SECONDS = 8.0
+"""Import, compilation and evaluation of one cell."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    cell: Cell
+    state: str
+    """done, stale (its results are of other settings, code or versions), to do, or why not."""
+    minutes: float
+    """Of one process; 0 unless there is something to do."""
+    megabytes: float
+
+
+def plan(config: Config) -> list[Planned]:
+    cells = list(config.cells())
+    speeds = _measured(config, cells)
+    return [_planned(config, cell, speeds) for cell in cells]
+
+
+def total_minutes(planned: Iterable[Planned], cores: int) -> float:
+    """Wall time when `cores` cores are filled with cells."""
+    return sum(row.minutes * min(row.cell.experiment.training.threads, cores) for row in planned) / cores
+
+
+def _planned(config: Config, cell: Cell, speeds: dict[str, float]) -> Planned:
+    experiment, spec = cell.experiment, cell.experiment.spec
+    # Last and best weights, and a checkpoint of weights and two moments for those that run.
+    size = spec.parameters * (8 if experiment.training.dtype == "float64" else 4)
+    state = _state(config, cell)
+    if state not in ("to do", "stale"):
+        return Planned(cell, state, 0.0, 2 * size / 1e6 if state == "done" else 0.0)
+    operations = 3 * spec.flops * experiment.training.epochs * experiment.train_size
+    rate = speeds.get(cell.backend, GUESS_FLOPS_PER_SECOND * experiment.training.threads)
+    return Planned(cell, state, (GUESS_START_SECONDS + operations / rate) / 60, 2 * size / 1e6)
+
+
+def _state(config: Config, cell: Cell) -> str:
+    if reason := find(cell.backend).missing():
+        return reason
+    folder = config.folder(cell)
+    try:
+        provenance = json.loads((folder / "provenance.json").read_text())
+    except (OSError, ValueError):
+        return "to do"
+    finished = (folder / "metrics.json").exists()
+    return "to do" if not finished else "done" if provenance["cell_hash"] == cell_hash(cell) else "stale"
+
+
+def _measured(config: Config, cells: list[Cell]) -> dict[str, float]:
+    """{backend: FLOPs per second} of the training runs that are there."""
+    found: dict[str, list[float]] = {}
+    for cell in cells:
+        try:
+            provenance = json.loads((config.folder(cell) / "provenance.json").read_text())
+            speed = provenance["times"]["images_per_second"] * 3 * cell.experiment.spec.flops
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        found.setdefault(cell.backend, []).append(speed)
+    return {backend: median(speeds) for backend, speeds in found.items()}

@@ -1,0 +1,34 @@
+"""What a person sees of a training run: a bar on a terminal, a line per epoch in a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lockstep import training
+from lockstep.config import Cell
+
+
+@contextmanager
+def watching(cell: Cell) -> Iterator[training.Watcher]:
+    console = Console(stderr=True, soft_wrap=True)
+    epochs = cell.experiment.training.epochs
+
+    def line(progress: training.Progress) -> None:
+        row = progress.history[-1]
+        console.print(
+            f"epoch {row.epoch}/{epochs}  train loss {row.train_loss:.4f} accuracy {row.train_accuracy:.4f}"
+            f"  validation loss {row.validation_loss:.4f} accuracy {row.validation_accuracy:.4f}",
+            highlight=False,
+        )
+
+    if not console.is_terminal:
+        yield training.Watcher(epoch=line)
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("images"), TimeRemainingColumn()
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(str(cell), total=epochs * cell.experiment.train_size)
+        yield training.Watcher(images=lambda count: bar.advance(task, count), epoch=line)

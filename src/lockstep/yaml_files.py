@@ -1,0 +1,132 @@
+"""From a YAML file to a validated model, or to one line that says where the file is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from lockstep.errors import LockstepError
+
+Model = TypeVar("Model", bound=BaseModel)
+Key = Sequence[str | int]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 floats (1e-4 is a number), and no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.  Raises LockstepError."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  a SafeLoader
+    except OSError as error:
+        raise LockstepError(f"{path}: {error.strerror}; name a config file that can be read") from None
+    except UnicodeDecodeError:
+        raise LockstepError(f"{path}: not a text file in UTF-8; save it as one") from None
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", str(error))
+        raise LockstepError(
+            f"{path}{f', line {mark.line + 1}' if mark else ''}: not valid YAML: {problem}"
+        ) from None
+    if not isinstance(content, dict):
+        raise LockstepError(f"{path}: expected `key: value` lines, found {type(content).__name__}")
+    return content
+
+
+def validate(
+    model: type[Model], content: Any, file: str, section: Callable[[Key], str] = lambda key: ""
+) -> Model:
+    """`content` as a `model`.  `section` gives what stands before a key in the file."""
+    try:
+        # Strict JSON mode takes a list for a tuple and 1 for 1.0, but never "5" or true for 5.
+        return model.model_validate_json(json.dumps(content, default=str), strict=True)
+    except ValidationError as invalid:
+        errors = invalid.errors()
+    # In a union every branch complains: the deepest complaint is about the branch that was meant.
+    # A misspelt key also counts as a missing one: the misspelling says more.
+    error = max(errors, key=lambda error: (len(error["loc"]), error["type"] == "extra_forbidden"))
+    key = _key(error["loc"], content)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
+    raise LockstepError(f"{file}: {section(key)}{text}: {_explain(model, error)}")
+
+
+def holds(tree: Any, key: Key) -> bool:
+    """Whether `key` was set in `tree`; a list is always set whole."""
+    for part in key:
+        if isinstance(tree, list):
+            return True
+        if not isinstance(tree, dict) or part not in tree:
+            return False
+        tree = tree[part]
+    return True
+
+
+def _key(loc: Key, content: Any) -> Key:
+    """A location without the tags that pydantic adds for the branches of a union."""
+    key: list[str | int] = []
+    for position, part in enumerate(loc):
+        inside = (isinstance(content, dict) and part in content) or (
+            isinstance(content, list) and isinstance(part, int) and part < len(content)
+        )
+        last = position == len(loc) - 1
+        if inside:
+            content = content[part]
+        if inside or (last and isinstance(content, dict) and part != content.get("kind")):
+            key.append(part)
+    return key
+
+
+def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
+    if error["type"] == "missing":
+        return "missing"
+    if error["type"] == "extra_forbidden":
+        allowed = _allowed(model, error["loc"][:-1])
+        close = get_close_matches(str(error["loc"][-1]), allowed, n=1)
+        return f"unknown key{f' (did you mean {close[0]}?)' if close else ''}; allowed: {', '.join(allowed)}"
+    if error["type"] == "union_tag_invalid":
+        return f"unknown kind {error['ctx']['tag']!r}; allowed: {error['ctx']['expected_tags']}"
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return f"{message}, not {json.dumps(error['input'], default=str)}"
+
+
+def _allowed(model: type[BaseModel], loc: Key) -> list[str]:
+    """The keys of the model at `loc`: a part is a field, a list index, or the tag of a union's branch."""
+    models = [model]
+    for part in loc:
+        fields = [m.model_fields[part] for m in models if part in m.model_fields]
+        if fields:
+            models = _models(fields[0].annotation)
+        elif isinstance(part, str):
+            models = [m for m in models if part in get_args(m.model_fields["kind"].annotation)]
+    return list(models[0].model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]
