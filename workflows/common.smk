@@ -1,0 +1,39 @@
+# The config, checked before any job starts, and the table of cells that the rules are made from.
+# Parsing imports no deep-learning framework and asks no hardware.
+
+from pathlib import Path
+
+from lockstep import config as configs
+from lockstep.discovery import find
+from lockstep.errors import LockstepError
+from lockstep.identity import cell_hash, source_hash
+
+
+def read_config():
+    """The one config file that Snakemake was given, read by the harness itself."""
+    if len(workflow.configfiles) != 1:
+        raise LockstepError(f"give one --configfile, not {len(workflow.configfiles)}")
+    path = Path(workflow.configfiles[0])
+    overrides = dict(workflow.config_settings.config or {})
+    backends = overrides.pop("backends", None)
+    if overrides:
+        raise LockstepError(
+            f"--config {', '.join(overrides)}: only `backends` can be set there; edit {path} instead"
+        )
+    return configs.load(path, configs.selection(backends))
+
+
+try:
+    CONFIG = read_config()
+except LockstepError as error:
+    raise WorkflowError(str(error))
+
+CELLS = {str(cell): cell for cell in CONFIG.cells() if not find(cell.backend).missing()}
+SELECTED = ",".join(CONFIG.backends)
+RESULTS = CONFIG.results
+REPORT = CONFIG.reports / "index.html"
+CELL = "{experiment}/{backend}/{device}/seed-{seed}"
+
+
+def cell_of(wildcards):
+    return CELLS[CELL.format(**wildcards)]
