@@ -1,7 +1,7 @@
 """The classroom functions against NumPy, SciPy, brute force and finite differences."""
 
 import doctest
-import importlib.util
+import importlib
 import itertools
 from pathlib import Path
 
@@ -13,21 +13,14 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lockstep import discovery
+
 ROOT = Path(__file__).resolve().parents[1]
 PADDINGS = ("full", "same", "valid")
 
 
-def _load():
-    """By file path: with backends/ on sys.path, the folder backends/numpy would shadow numpy."""
-    spec = importlib.util.spec_from_file_location(
-        "lockstep_classroom", ROOT / "backends" / "numpy" / "classroom.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-classroom = _load()
+discovery.load(discovery.find("numpy"))  # the plugin's folder becomes a package
+classroom = importlib.import_module("lockstep_backend_numpy.classroom")
 
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 values = st.integers(-9, 9)
@@ -62,8 +55,9 @@ def numeric_gradient(f, x, step=1e-5):
     return gradient
 
 
-def test_doctests():
-    result = doctest.testmod(classroom)
+@pytest.mark.parametrize("part", ["convolution", "layers"])
+def test_doctests(part):
+    result = doctest.testmod(importlib.import_module(f"{classroom.__name__}.{part}"))
     assert result.failed == 0
     assert result.attempted > 0
 

@@ -31,9 +31,26 @@ except LockstepError as error:
 CELLS = {str(cell): cell for cell in CONFIG.cells() if not find(cell.backend).missing()}
 SELECTED = ",".join(CONFIG.backends)
 RESULTS = CONFIG.results
+METRICS = [CONFIG.folder(cell) / "metrics.json" for cell in CELLS.values()]
 REPORT = CONFIG.reports / "index.html"
 CELL = "{experiment}/{backend}/{device}/seed-{seed}"
 
 
 def cell_of(wildcards):
     return CELLS[CELL.format(**wildcards)]
+
+
+def data_of_cell(wildcards):
+    return CONFIG.data_path(cell_of(wildcards).experiment.data.source)
+
+
+def identity_of_cell(wildcards):
+    return cell_hash(cell_of(wildcards))
+
+
+def threads_of_cell(wildcards):
+    return cell_of(wildcards).experiment.training.threads
+
+
+def gpus_of_cell(wildcards):
+    return int(wildcards.device == "gpu")

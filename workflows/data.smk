@@ -6,5 +6,7 @@ rule data:
         RESULTS / "data/{source}.npz",
     log:
         RESULTS / "logs/data/{source}.log",
+    conda:
+        "envs/lockstep.yaml"
     shell:
-        "lockstep data {wildcards.source:q} {output:q} 2> {log:q}"
+        "lockstep data {wildcards.source:q} {output:q} > {log:q} 2>&1"

@@ -1,20 +1,26 @@
-# Tables and pages from the files of all cells.  A failed cell keeps the rule from running, so the
+# Tables and pages from the files of all cells.  A failed cell keeps this rule from running, so the
 # report of the others is then made by `onerror`.
 
 
 rule report:
     input:
-        metrics=[CONFIG.folder(cell) / "metrics.json" for cell in CELLS.values()],
+        metrics=METRICS,
     output:
         page=REPORT,
+    log:
+        RESULTS / "logs/report.log",
+    conda:
+        "envs/lockstep.yaml"
+    resources:
+        config=str(CONFIG.path),
     params:
         backends=SELECTED,
         source=source_hash("report"),
-    log:
-        RESULTS / "logs/report.log",
     shell:
-        "lockstep report --config {CONFIG.path:q} --backends {params.backends:q} > {log:q} 2>&1"
+        "lockstep report --config {resources.config:q} --backends {params.backends:q} > {log:q} 2>&1"
 
 
 onerror:
-    shell("lockstep report --config {CONFIG.path:q} --backends {SELECTED:q}")
+    shell(
+        "lockstep report --config {CONFIG.path:q} --backends {SELECTED:q} > {RESULTS}/logs/report.log 2>&1"
+    )

@@ -4,7 +4,7 @@
 
 rule train:
     input:
-        data=lambda wildcards: CONFIG.data_path(cell_of(wildcards).experiment.data.source),
+        data=data_of_cell,
     output:
         metrics=RESULTS / f"cells/{CELL}/metrics.json",
         history=RESULTS / f"cells/{CELL}/history.csv",
@@ -12,14 +12,18 @@ rule train:
         weights=RESULTS / f"cells/{CELL}/weights.npz",
         best=RESULTS / f"cells/{CELL}/best.npz",
         provenance=RESULTS / f"cells/{CELL}/provenance.json",
-    params:
-        identity=lambda wildcards: cell_hash(cell_of(wildcards)),
     log:
         RESULTS / f"logs/train/{CELL}.log",
-    threads: lambda wildcards: cell_of(wildcards).experiment.training.threads
+    conda:
+        "envs/lockstep.yaml"
+    threads: threads_of_cell
     resources:
-        gpu=lambda wildcards: int(wildcards.device == "gpu"),
+        gpu=gpus_of_cell,
+        # A resource and not a parameter: a config file that moves reruns nothing.
+        config=str(CONFIG.path),
+    params:
+        identity=identity_of_cell,
     shell:
-        "lockstep train --config {CONFIG.path:q} --experiment {wildcards.experiment:q}"
+        "lockstep train --config {resources.config:q} --experiment {wildcards.experiment:q}"
         " --backend {wildcards.backend:q} --device {wildcards.device:q} --seed {wildcards.seed:q}"
         " > {log:q} 2>&1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import reduce
+from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +40,9 @@ class JaxBackend(Backend):
 
     def load(self, state):
         def tensors(prefix, default):
-            chosen = {name: state.get(prefix + name, default(shape)) for name, shape in self.spec.weights.items()}
+            chosen = {
+                name: state.get(prefix + name, default(shape)) for name, shape in self.spec.weights.items()
+            }
             return jax.device_put(self._cast(chosen), self.device)
 
         self.state = tuple(tensors(prefix, np.zeros) for prefix in ("", "adam/m/", "adam/v/"))
@@ -91,7 +94,7 @@ class JaxBackend(Backend):
     def _loop(self, state, batches):
         logits = []
         for k in range(len(batches[0])):
-            state, output = self._step(state, jax.tree.map(lambda array: array[k], batches))
+            state, output = self._step(state, jax.tree.map(itemgetter(k), batches))
             logits.append(output)
         return state, jnp.stack(logits)
 

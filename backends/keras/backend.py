@@ -16,6 +16,8 @@ from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, 
 
 api = 1
 
+tf.get_logger().setLevel("ERROR")
+
 
 class KerasBackend(Backend):
     def __init__(self, spec, optimizer, *, device, dtype, threads, deterministic):
@@ -59,7 +61,10 @@ class KerasBackend(Backend):
 
     def train_steps(self, images, targets, masks, scales, weight_noise=None):
         batches = self._tensor(images), self._tensor(targets), _masks(masks)
-        steps = self._tensor(scales), {name: self._tensor(draw) for name, draw in (weight_noise or {}).items()}
+        steps = (
+            self._tensor(scales),
+            {name: self._tensor(draw) for name, draw in (weight_noise or {}).items()},
+        )
         # One graph for all K and B: only the images' and weights' own axes are fixed.
         signature = *_free(batches, 2), *_free(steps, 1)
         with tf.device(self.device):
@@ -82,7 +87,9 @@ class KerasBackend(Backend):
     def loss_and_gradients(self, images, targets, masks=None, weight_noise=None):
         noise = {name: self._tensor(draw) for name, draw in (weight_noise or {}).items()}
         with tf.device(self.device):
-            loss, _, gradients = self._gradients(self._tensor(images), self._tensor(targets), _masks(masks), noise)
+            loss, _, gradients = self._gradients(
+                self._tensor(images), self._tensor(targets), _masks(masks), noise
+            )
         return float(loss), {name: gradient.numpy() for name, gradient in gradients.items()}
 
     def synchronize(self):
@@ -128,7 +135,11 @@ class KerasBackend(Backend):
             with keras.StatelessScope(noisy):
                 logits = self._forward(images, masks)
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
-        return loss, logits, tape.gradient(loss, {name: weight.value for name, weight in self.weights.items()})
+        return (
+            loss,
+            logits,
+            tape.gradient(loss, {name: weight.value for name, weight in self.weights.items()}),
+        )
 
     def _pullback(self, x, masks, cotangent):
         with tf.GradientTape() as tape:
@@ -172,7 +183,8 @@ def _layer(node):
         case Dense():
             return keras.layers.Dense(layer.units)
         case Activation(function="leaky_relu"):
-            return keras.layers.LeakyReLU(layer.slope)
+            # tf.nn.leaky_relu keeps its slope in float32, which float64 runs would notice.
+            return lambda x: tf.where(x > 0, x, layer.slope * x)
         case Activation():
             return keras.layers.Activation(layer.function)
     return None  # dropout has no Keras layer here: its masks come from the harness

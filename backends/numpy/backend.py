@@ -80,24 +80,33 @@ class NumpyBackend(Backend):
 
     @classmethod
     def environment(cls):
-        blas = [f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip() for pool in threadpool_info()]
+        blas = [
+            f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip()
+            for pool in threadpool_info()
+        ]
         return {"numpy": np.__version__, "blas": ", ".join(blas), "machine": platform.machine()}
 
     def _noisy(self, noise):
         return {name: w + noise[name] if noise and name in noise else w for name, w in self.weights.items()}
 
     def _forward(self, x, masks, weights):
-        """Output, and the pullback: (cotangent, wants input?) -> (cotangent of x or None, {weight: gradient})."""
+        """Output, and the pullback: (cotangent, wants input?) -> (that of x or None, {weight: gradient})."""
         trace = []
         for node in self.spec.nodes:
             layer = node.layer
             match layer:
                 case Conv2D():
                     x, pullback = layers.conv2d(
-                        x, weights[f"{node.name}/kernel"], weights[f"{node.name}/bias"], node.pads, layer.stride
+                        x,
+                        weights[f"{node.name}/kernel"],
+                        weights[f"{node.name}/bias"],
+                        node.pads,
+                        layer.stride,
                     )
                 case Dense():
-                    x, pullback = layers.dense(x, weights[f"{node.name}/kernel"], weights[f"{node.name}/bias"])
+                    x, pullback = layers.dense(
+                        x, weights[f"{node.name}/kernel"], weights[f"{node.name}/bias"]
+                    )
                 case MaxPool():
                     x, pullback = layers.max_pool(x, layer.size)
                 case AvgPool():
@@ -134,7 +143,9 @@ class NumpyBackend(Backend):
         b1, b2, eps = self.optimizer.b1, self.optimizer.b2, self.optimizer.eps
         flat = self._flat
         for start in range(0, len(flat["weights"]), ADAM_BLOCK):
-            p, m, v, g = (flat[kind][start : start + ADAM_BLOCK] for kind in ("weights", "m", "v", "gradients"))
+            p, m, v, g = (
+                flat[kind][start : start + ADAM_BLOCK] for kind in ("weights", "m", "v", "gradients")
+            )
             m *= b1
             m += (1 - b1) * g
             v *= b2

@@ -25,7 +25,9 @@ def conv2d(x: Array, kernel: Array, bias: Array, pads: Pads, stride: int) -> tup
     """Cross-correlation as a matrix product of patches: x [B, H, W, C], kernel [k, k, C, F]."""
     size, _, channels, filters = kernel.shape
     padded = np.pad(x, ((0, 0), *pads, (0, 0))) if np.any(pads) else x
-    windows = sliding_window_view(padded, (size, size), (1, 2))[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
+    windows = sliding_window_view(padded, (size, size), (1, 2))[:, ::stride, ::stride].transpose(
+        0, 1, 2, 4, 5, 3
+    )
     batch, rows, columns = windows.shape[:3]
     matrix = kernel.reshape(-1, filters)
     chunks = list(_chunks(batch, rows * columns * matrix.shape[0] * x.itemsize))
@@ -50,8 +52,13 @@ def conv2d(x: Array, kernel: Array, bias: Array, pads: Pads, stride: int) -> tup
                 spread = np.matmul(part, offsets).reshape(size, size, -1, rows, columns, channels)
                 for i in range(size):
                     for j in range(size):
-                        by_padded[chunk, i : i + rows * stride : stride, j : j + columns * stride : stride] += spread[i, j]
-        gradients = {"kernel": by_kernel.reshape(kernel.shape), "bias": cotangent.reshape(-1, filters).sum(axis=0)}
+                        by_padded[
+                            chunk, i : i + rows * stride : stride, j : j + columns * stride : stride
+                        ] += spread[i, j]
+        gradients = {
+            "kernel": by_kernel.reshape(kernel.shape),
+            "bias": cotangent.reshape(-1, filters).sum(axis=0),
+        }
         if by_padded is None:
             return None, gradients
         (top, _), (left, _) = pads

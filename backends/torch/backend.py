@@ -111,7 +111,9 @@ class TorchBackend(Backend):
         if masks is None:
             return None
         nodes = self.spec.dropouts
-        return {name: _channels_first(self._tensor(mask), nodes[name].input_shape) for name, mask in masks.items()}
+        return {
+            name: _channels_first(self._tensor(mask), nodes[name].input_shape) for name, mask in masks.items()
+        }
 
     def _outputs(self, logits):
         return _array(logits, self.spec.output_shape)

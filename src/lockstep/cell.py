@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import time
+import traceback
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +20,9 @@ from lockstep.backend import Backend
 from lockstep.checkpoint import Checkpoint
 from lockstep.config import Cell, Config
 from lockstep.data import dataset as datasets
+from lockstep.data import sources
 from lockstep.data.draws import initial_weights
-from lockstep.errors import LockstepError
+from lockstep.errors import LockstepError, one_line
 from lockstep.identity import cell_hash, identity
 from lockstep.results import write_json, write_npz, write_text
 from lockstep.training import Diverged, Epoch, Progress, Watcher, train
@@ -27,30 +31,58 @@ OUTPUTS = ("metrics.json", "history.csv", "predictions.npz", "weights.npz", "bes
 FAILURE = "failure.json"
 
 
-def run(config: Config, cell: Cell, data: Path, watch: Watcher) -> dict[str, Any]:
+def run(config: Config, cell: Cell, watch: Watcher) -> dict[str, Any]:
     """Train and evaluate a cell; returns what metrics.json holds.
 
-    Two processes never train one cell: the children of a killed pipeline live on, so the second waits.
+    Raises LockstepError on any failure, whose reason is kept in failure.json for the report.
     """
-    folder, work = config.folder(cell), config.results / ".work" / cell_hash(cell)
-    work.mkdir(parents=True, exist_ok=True)
-    (folder / FAILURE).unlink(missing_ok=True)
+    folder = config.folder(cell)
+    try:
+        (folder / FAILURE).unlink(missing_ok=True)
+        with _lock(config, cell) as work:
+            data = config.data_path(cell.experiment.data.source)
+            if not data.exists():
+                sources.prepare(cell.experiment.data.source, data)
+            return _run(folder, Checkpoint(work, cell.experiment.spec), cell, data, watch)
+    except Exception as error:
+        reason = one_line(error)
+        known = isinstance(error, LockstepError | OSError)
+        trace = "" if known else traceback.format_exc()
+        with contextlib.suppress(OSError):  # on a full disk the line below is all there is
+            write_json(folder / FAILURE, {"reason": reason, "traceback": trace})
+        hint = f" (the traceback is in {folder / FAILURE})" if trace else ""
+        raise LockstepError(f"{cell}: {reason}{hint}") from error
+
+
+@contextlib.contextmanager
+def _lock(config: Config, cell: Cell) -> Iterator[Path]:
+    """The cell's work folder, held by this process alone.
+
+    The children of a killed pipeline live on; two processes must never train one cell.
+    """
+    work = config.results / ".work" / cell_hash(cell)
+    work.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(work.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
         print(f"{cell}: another process is training this cell; waiting for it", flush=True)
         lock.acquire()
-    with lock:
-        return _run(folder, Checkpoint(work, cell.experiment.spec), cell, data, watch)
+    try:
+        yield work
+    finally:
+        lock.release()
 
 
 def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Watcher) -> dict[str, Any]:
-    clock, times = time.perf_counter, {"started": datetime.now(UTC).isoformat(timespec="seconds")}
+    clock = time.perf_counter
+    times: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
     start = clock()
     plugin = discovery.find(cell.backend)
     if reason := plugin.missing():
-        raise LockstepError(f"backend {cell.backend}: {reason}; pip install -r {plugin.folder}/requirements.txt")
+        raise LockstepError(
+            f"backend {cell.backend}: {reason}; pip install -r {plugin.folder}/requirements.txt"
+        )
     backend_class = discovery.load(plugin)
     times["import_s"] = clock() - start
 
@@ -103,7 +135,9 @@ def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Wa
     }
     test = dataset.test
     write_text(folder / "history.csv", _csv(progress.history))
-    write_npz(folder / "predictions.npz", {"logits": logits["test"], "labels": test.labels, "index": test.index})
+    write_npz(
+        folder / "predictions.npz", {"logits": logits["test"], "labels": test.labels, "index": test.index}
+    )
     write_npz(folder / "weights.npz", weights)
     write_npz(folder / "best.npz", progress.best or weights)
     write_json(
@@ -134,7 +168,8 @@ def build(backend_class: type[Backend], cell: Cell) -> Backend:
     devices = backend_class.devices()
     if cell.device not in devices:
         raise LockstepError(
-            f"backend {cell.backend}: no device {cell.device!r} here; it can use: {', '.join(devices) or 'nothing'}"
+            f"backend {cell.backend}: no device {cell.device!r} here; "
+            f"it can use: {', '.join(devices) or 'nothing'}"
         )
     settings = cell.experiment.training
     return backend_class(

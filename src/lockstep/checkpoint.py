@@ -28,7 +28,6 @@ SECONDS_BETWEEN = 20.0
 class Checkpoint:
     folder: Path
     spec: Spec
-    interval: float = SECONDS_BETWEEN
     saved: float = field(default_factory=time.monotonic)
 
     @property
@@ -36,7 +35,7 @@ class Checkpoint:
         return self.folder / "checkpoint.npz"
 
     def is_due(self) -> bool:
-        return time.monotonic() - self.saved >= self.interval
+        return time.monotonic() - self.saved >= SECONDS_BETWEEN
 
     def save(self, state: Mapping[str, np.ndarray], progress: Progress) -> None:
         write_npz(

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from lockstep.provenance import forget_inherited_threads
-
-forget_inherited_threads()  # before NumPy starts its thread pool
-
 import json
 import os
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +13,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lockstep.errors import LockstepError
+from lockstep.errors import LockstepError, one_line
+from lockstep.provenance import forget_inherited_threads
 
 app = typer.Typer(
-    help="One CNN spec, every backend, step for step.", no_args_is_help=True, add_completion=False,
+    help="One CNN spec, every backend, step for step.",
+    no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
 )
 out = Console(soft_wrap=True)
@@ -34,24 +32,18 @@ DEFAULT = Path("config/config.yaml")
 
 
 def main() -> None:
-    """Run a command; what a person can mend is one line on stderr and exit status 1."""
+    """Run a command; whatever goes wrong is one line on stderr and exit status 1."""
+    forget_inherited_threads()  # before a command imports NumPy, which starts its thread pool
     try:
         app()
-    except LockstepError as error:
-        sys.exit(f"lockstep: {error}")
-    except OSError as error:
-        sys.exit(f"lockstep: {describe(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def describe(error: OSError) -> str:
-    """A full disk or a folder that cannot be written, in one line."""
-    place = error.filename2 or error.filename or "the results folder"
-    return (
-        f"{place}: {error.strerror or error}; free space or mend permissions, then run the same command again: "
-        "finished cells and checkpoints are kept"
-    )
+    except Exception as error:
+        if os.environ.get("LOCKSTEP_TRACEBACK"):
+            raise
+        known = isinstance(error, LockstepError | OSError)
+        hint = "" if known else "; this is a bug: set LOCKSTEP_TRACEBACK=1 to see where, and report it"
+        sys.exit(f"lockstep: {one_line(error)}{hint}")
 
 
 @app.command(rich_help_panel="run")
@@ -66,39 +58,19 @@ def train(
     from lockstep import cell as cells
     from lockstep.config import load
     from lockstep.progress import watching
-    from lockstep.results import write_json
 
     settings = load(config)
     cell = settings.cell(experiment, backend, device, seed)
-    try:
-        data = prepare(settings.data_path(cell.experiment.data.source), cell.experiment.data.source)
-        with watching(cell) as watcher:
-            metrics = cells.run(settings, cell, data, watcher)
-    except Exception as error:
-        # The reason outlives the job, so that the report can show it.  A person gets one line.
-        text = describe(error) if isinstance(error, OSError) else str(error)
-        known = isinstance(error, LockstepError | OSError)
-        reason = text if known else f"{type(error).__name__}: {text}"
-        failure = settings.folder(cell) / cells.FAILURE
-        try:
-            write_json(failure, {"reason": reason, "traceback": "" if known else traceback.format_exc()})
-        except OSError:
-            pass  # on a full disk the line below is all there is
-        hint = "" if known else f" (the traceback is in {failure})"
-        raise LockstepError(f"{cell}: {' '.join(reason.split())}{hint}") from None
-    scores = {row["metric"]: row["value"] for row in reversed(metrics["measurements"]) if row["split"] == "test"}
+    with watching(cell) as watcher:
+        metrics = cells.run(settings, cell, watcher)
     if metrics["outcome"] == "completed":
-        out.print(f"{cell}: test accuracy {scores['accuracy']:.4f}, cross-entropy {scores['cross_entropy']:.4f}")
+        test = {
+            row["metric"]: row["value"] for row in metrics["measurements"][::-1] if row["split"] == "test"
+        }
+        text = f"test accuracy {test['accuracy']:.4f}, cross-entropy {test['cross_entropy']:.4f}"
     else:
-        out.print(f"{cell}: {metrics['outcome']}: {metrics['reason']}")
-
-
-def prepare(path: Path, source: str) -> Path:
-    from lockstep.data import sources
-
-    if not path.exists():
-        sources.prepare(source, path)
-    return path
+        text = f"{metrics['outcome']}: {metrics['reason']}"
+    out.print(f"{cell}: {text}")
 
 
 @app.command(rich_help_panel="run")
@@ -188,7 +160,9 @@ def backends() -> None:
 
 def _devices(name: str) -> str:
     """Asked in a process of its own: one process holds one framework."""
-    child = subprocess.run([sys.executable, "-m", "lockstep", "describe", name], capture_output=True, text=True)
+    child = subprocess.run(
+        [sys.executable, "-m", "lockstep", "describe", name], capture_output=True, text=True
+    )
     if child.returncode:
         return (child.stderr.strip().splitlines() or ["no answer"])[-1]
     return ", ".join(json.loads(child.stdout.splitlines()[-1])["devices"]) or "none usable here"

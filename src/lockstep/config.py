@@ -75,9 +75,7 @@ class Config:
 
     def cell(self, name: str, backend: str, device: str, seed: int) -> Cell:
         if name not in self.experiments:
-            raise LockstepError(
-                f"{self.path}: no experiment {name!r}; it has: {', '.join(self.experiments)}"
-            )
+            raise LockstepError(f"{self.path}: no experiment {name!r}; it has: {', '.join(self.experiments)}")
         find(backend)
         return Cell(name, self.experiments[name], backend, device, seed)
 
@@ -103,12 +101,18 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
             raise LockstepError(f"{path}: {key}: a value is listed twice; list each once")
     experiments = {name: _experiment(path, file, name) for name in file.experiments}
     return Config(
-        path, Path(file.results), Path(file.reports), tuple(names), tuple(file.devices), tuple(file.seeds), experiments
+        path,
+        Path(file.results),
+        Path(file.reports),
+        tuple(names),
+        tuple(file.devices),
+        tuple(file.seeds),
+        experiments,
     )
 
 
 def selection(text: str | None) -> list[str] | None:
-    """"torch,jax" -> ["torch", "jax"]; nothing selects every backend of the config."""
+    """The names in `a,b`; no text selects every backend of the config."""
     return [name.strip() for name in text.split(",") if name.strip()] if text else None
 
 

@@ -1,8 +1,9 @@
 """Which backends there are.  Finding one imports nothing; only `load` runs a plugin's code.
 
 A plugin is a folder with `backend.py` and `requirements.txt`: in `backends/` of the working
-directory, shipped with Lockstep, or named by an installed package under the entry-point group
-`lockstep.backends` (its value is the plugin's package).  All three are treated alike.
+directory, or named by an installed package under the entry-point group `lockstep.backends` (its value
+is the plugin's package).  Both are treated alike.  The reference ships with Lockstep; a folder of the
+same name in `backends/` stands in for it.
 """
 
 from __future__ import annotations
@@ -89,11 +90,12 @@ def find(name: str) -> Plugin:
 
 
 def _everywhere() -> Iterator[Plugin]:
+    here = {path.parent.name: path.parent.resolve() for path in Path("backends").glob("*/backend.py")}
     package = Path(__file__).parent
     shipped = package / "backends"  # in a wheel; a checkout has it at its top
-    for folder in {Path.cwd() / "backends", shipped if shipped.is_dir() else package.parents[1] / "backends"}:
-        for path in folder.glob("*/backend.py"):
-            yield Plugin(path.parent.name, path.parent.resolve())
+    reference = (shipped if shipped.is_dir() else package.parents[1] / "backends") / REFERENCE
+    for name, folder in ({REFERENCE: reference} | here).items():
+        yield Plugin(name, folder)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         module = importlib.util.find_spec(entry.value.partition(":")[0])
         if module is not None and module.origin:
@@ -114,7 +116,9 @@ def load(plugin: Plugin) -> type[Backend]:
         if isinstance(value, type) and issubclass(value, Backend) and value.__module__ == module.__name__
     ]
     if len(classes) != 1:
-        raise LockstepError(f"{path}: it must define one subclass of lockstep.backend.Backend, not {len(classes)}")
+        raise LockstepError(
+            f"{path}: it must define one subclass of lockstep.backend.Backend, not {len(classes)}"
+        )
     return classes[0]
 
 
@@ -126,7 +130,8 @@ def _import(plugin: Plugin) -> ModuleType:
     spec = importlib.util.spec_from_file_location(
         name, plugin.folder / "backend.py", submodule_search_locations=[str(plugin.folder)]
     )
-    assert spec is not None and spec.loader is not None
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -39,8 +39,8 @@ def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     z = logits.astype(np.float64)
     with np.errstate(invalid="ignore"):
         z -= z.max(axis=-1, keepdims=True)
-    log_total = np.log(np.exp(z).sum(axis=-1))
-    return log_total * targets.sum(axis=-1) - (z * targets).sum(axis=-1)
+        log_total = np.log(np.exp(z).sum(axis=-1))
+        return log_total * targets.sum(axis=-1) - (z * targets).sum(axis=-1)
 
 
 def correct(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:

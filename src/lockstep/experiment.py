@@ -10,7 +10,19 @@ from lockstep.data.dataset import Preprocessing
 from lockstep.data.sources import SOURCES
 from lockstep.errors import LockstepError
 from lockstep.optimizer import Adam
-from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, Function, MaxPool, Padding, Spec
+from lockstep.spec import (
+    Activation,
+    AvgPool,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Function,
+    Layer,
+    MaxPool,
+    Padding,
+    Spec,
+)
 
 
 class Settings(BaseModel):
@@ -22,7 +34,9 @@ class Data(Settings):
 
     source: Literal["mnist-5k", "mnist"] = "mnist-5k"
     preprocessing: Preprocessing = "centred"
-    train_size: PositiveInt | None = Field(default=None, description="use fewer training images: nested subsets")
+    train_size: PositiveInt | None = Field(
+        default=None, description="use fewer training images: nested subsets"
+    )
     split_seed: int = Field(default=0, ge=0)
 
 
@@ -68,7 +82,7 @@ class Model(Settings):
 
     def spec(self, input_shape: tuple[int, ...]) -> Spec:
         """Every choice made explicit."""
-        layers: list[object] = []
+        layers: list[Layer] = []
         for layer in self.layers:
             match layer:
                 case ConvolutionHere():
@@ -76,8 +90,8 @@ class Model(Settings):
                     layers.append(Conv2D(**layer.model_dump(exclude={"padding"}), padding=padding))
                 case ActivationHere(function=None):
                     layers.append(_activation(self.activation, self.slope))
-                case ActivationHere(function=function, slope=slope):
-                    layers.append(_activation(function, slope))
+                case ActivationHere():
+                    layers.append(_activation(layer.function or self.activation, layer.slope))
                 case DropoutHere(rate=rate):
                     rate = self.dropout if rate is None else rate
                     layers += [Dropout(rate=rate)] if rate else []
@@ -124,7 +138,7 @@ class Experiment(Settings):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What this experiment is, in plain JSON: equal settings give equal runs, however they were written."""
+        """What this experiment is, in plain JSON: however it was written, equal settings are equal runs."""
         whole = self.model_dump(mode="json", exclude={"model"})
         return {"spec": self.spec.model_dump(mode="json"), **whole}
 

@@ -25,16 +25,19 @@ def rows(spec: Spec) -> list[tuple[str, ...]]:
     ]
 
 
-def totals(spec: Spec, bytes_each: int = 4) -> str:
+def totals(spec: Spec) -> str:
     return (
-        f"{spec.parameters:,} trainable parameters, {spec.parameters * bytes_each / 2**20:.2f} MB in float{8 * bytes_each}; "
+        f"{spec.parameters:,} trainable parameters, "
+        f"{spec.parameters * 4 / 2**20:.2f} MB in float32; "
         f"{spec.flops / 1e6:.2f} MFLOP an image forward, about {3 * spec.flops / 1e6:.1f} in training"
     )
 
 
 def layer_table(name: str, spec: Spec) -> Table:
     height = "x".join(map(str, spec.input_shape))
-    table = Table(title=f"{name}: input {height}", caption=totals(spec), title_justify="left", caption_justify="left")
+    table = Table(
+        title=f"{name}: input {height}", caption=totals(spec), title_justify="left", caption_justify="left"
+    )
     for column in COLUMNS:
         table.add_column(column, justify="right" if column == "MFLOP" else "left", overflow="fold")
     for row in rows(spec):

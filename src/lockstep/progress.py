@@ -28,7 +28,13 @@ def watching(cell: Cell) -> Iterator[training.Watcher]:
     if not console.is_terminal:
         yield training.Watcher(epoch=line)
         return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("images"), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("images"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(str(cell), total=epochs * cell.experiment.train_size)
         yield training.Watcher(images=lambda count: bar.advance(task, count), epoch=line)

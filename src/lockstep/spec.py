@@ -197,6 +197,7 @@ class Node:
     @property
     def pads(self) -> tuple[Pads, Pads]:
         """((top, bottom), (left, right)) zeros around the input of a convolution."""
+        assert isinstance(self.layer, Conv2D)
         height, width, _ = self.input_shape
         return self.layer.pads(height), self.layer.pads(width)
 
@@ -229,7 +230,9 @@ class Spec(_Data):
             field += (size - 1) * stride
             stride *= step
             whole = len(output) == 1
-            nodes.append(Node(name, layer, shape, output, None if whole else stride, None if whole else field))
+            nodes.append(
+                Node(name, layer, shape, output, None if whole else stride, None if whole else field)
+            )
             shape = output
         return tuple(nodes)
 
@@ -263,7 +266,7 @@ class Spec(_Data):
         return Spec(input_shape=self.input_shape, layers=self.layers[: names.index(name) + 1])
 
 
-_HINT = {kind: "it needs height x width x channels, so it cannot follow flatten" for kind in RANK}
+_HINT = dict.fromkeys(RANK, "it needs height x width x channels, so it cannot follow flatten")
 _HINT["dense"] = "it needs a vector, so put a flatten before it"
 
 

@@ -60,7 +60,13 @@ class Watcher:
 
 
 def train(
-    backend: Backend, spec: Spec, experiment: Experiment, dataset: Dataset, seed: int, progress: Progress, watch: Watcher
+    backend: Backend,
+    spec: Spec,
+    experiment: Experiment,
+    dataset: Dataset,
+    seed: int,
+    progress: Progress,
+    watch: Watcher,
 ) -> float:
     """Train from `progress` to the last epoch; returns the seconds spent in training steps.
 
@@ -89,7 +95,13 @@ def train(
 
 
 def _train_epoch(
-    backend: Backend, spec: Spec, experiment: Experiment, dataset: Dataset, seed: int, epoch: int, watch: Watcher
+    backend: Backend,
+    spec: Spec,
+    experiment: Experiment,
+    dataset: Dataset,
+    seed: int,
+    epoch: int,
+    watch: Watcher,
 ) -> tuple[float, float]:
     """Mean loss and accuracy over the images of one epoch."""
     losses, hits = [], []

@@ -43,7 +43,7 @@ _Loader.add_implicit_resolver(
 def read(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds.  Raises LockstepError."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  a SafeLoader
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise LockstepError(f"{path}: {error.strerror}; name a config file that can be read") from None
     except UnicodeDecodeError:

@@ -31,7 +31,9 @@ class Chunk:
         return self.images, self.targets, self.masks, self.scales
 
 
-def epoch_chunks(dataset: Dataset, experiment: Experiment, spec: Spec, seed: int, epoch: int) -> Iterator[Chunk]:
+def epoch_chunks(
+    dataset: Dataset, experiment: Experiment, spec: Spec, seed: int, epoch: int
+) -> Iterator[Chunk]:
     """Every training image once, in the order of this seed and epoch (counted from 0).
 
     A chunk holds batches of one size: the ragged last batch is a chunk of its own.

@@ -40,21 +40,21 @@ class Affine:
 
     def __call__(self, images: np.ndarray, dtype: str) -> np.ndarray:
         """uint8 images [..., H, W, C] in the run's dtype; computed in float64, so every run agrees."""
-        return (images * (self.scale / 255) + self.shift).astype(dtype)
+        return (images / 255 * self.scale + self.shift).astype(dtype)
 
 
 def fit(preprocessing: Preprocessing, train: np.ndarray) -> Affine:
     """unit: pixels in [0, 1].  centred: minus the training mean of each pixel, over one global
     standard deviation of all training pixels."""
     if preprocessing == "unit":
-        return Affine(np.float64(1), np.float64(0))
+        return Affine(np.array(1.0), np.array(0.0))
     # Sums of integers are exact, so the result does not depend on how NumPy orders them.
     count = len(train)
     mean = train.sum(axis=0, dtype=np.int64) / count
     flat = train.reshape(-1)
     square = np.einsum("i,i->", flat, flat, dtype=np.int64) / flat.size
     deviation = np.sqrt(square - mean.mean() ** 2)
-    return Affine(np.float64(255 / deviation), -mean / deviation)
+    return Affine(np.array(255 / deviation), -mean / deviation)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from lockstep.spec import Shape, Spec
+from lockstep.spec import Dropout, Node, Spec
 
 
 class Stream(IntEnum):
@@ -55,16 +55,17 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 def dropout_masks(spec: Spec, seed: int, step: int, batch: int) -> dict[str, np.ndarray]:
     """{dropout layer: uint8 [batch, *its input shape]}, 1 with probability 1 - rate."""
     return {
-        name: _keep(node.input_shape, node.layer.rate, generator(seed, Stream.DROPOUT, step, tensor), batch)
+        name: _keep(node, generator(seed, Stream.DROPOUT, step, tensor), batch)
         for tensor, (name, node) in enumerate(spec.dropouts.items())
     }
 
 
-def _keep(shape: Shape, rate: float, rng: np.random.Generator, batch: int) -> np.ndarray:
-    count = batch * math.prod(shape)
+def _keep(node: Node, rng: np.random.Generator, batch: int) -> np.ndarray:
+    assert isinstance(node.layer, Dropout)
+    count = batch * math.prod(node.input_shape)
     # Comparing raw 32-bit words takes half the time of drawing floats; the rate is exact to 2^-32.
     words = rng.bit_generator.random_raw((count + 1) // 2).astype("<u8").view("<u4")[:count]
-    return (words >= round(rate * 2**32)).view(np.uint8).reshape(batch, *shape)
+    return (words >= round(node.layer.rate * 2**32)).view(np.uint8).reshape(batch, *node.input_shape)
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:

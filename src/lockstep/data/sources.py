@@ -73,7 +73,11 @@ def read_mnist() -> Arrays:
 def _mnist_file(name: str, sha256: str) -> tuple[bytes, str]:
     """The uncompressed bytes of one IDX file, checked, and where they came from."""
     folder = os.environ.get("LOCKSTEP_DATA")
-    local = [path for path in (Path(folder, name), Path(folder, f"{name}.gz")) if path.is_file()] if folder else []
+    local = (
+        [path for path in (Path(folder, name), Path(folder, f"{name}.gz")) if path.is_file()]
+        if folder
+        else []
+    )
     path = local[0] if local else _download(name)
     try:
         raw = path.read_bytes()
@@ -96,7 +100,9 @@ def _download(name: str) -> Path:
         try:
             # The checksum that counts is the uncompressed file's: mirrors compress differently.
             return Path(
-                pooch.retrieve(f"{mirror}{name}.gz", known_hash=None, fname=f"{name}.gz", path=pooch.os_cache("lockstep"))
+                pooch.retrieve(
+                    f"{mirror}{name}.gz", known_hash=None, fname=f"{name}.gz", path=pooch.os_cache("lockstep")
+                )
             )
         except Exception as error:  # pooch passes on whatever the transport raises
             errors.append(f"{mirror} ({type(error).__name__})")
@@ -114,15 +120,33 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
     shape = np.frombuffer(content, ">u4", rank, offset=4).astype(int)
     if len(content) != 4 + 4 * rank + shape.prod():
         raise LockstepError(
-            f"{name}: truncated, {len(content):,} bytes where its header needs {4 + 4 * rank + shape.prod():,}; "
-            "replace it with the original"
+            f"{name}: truncated or damaged, {len(content):,} bytes where its header "
+            f"needs {4 + 4 * rank + shape.prod():,}; replace it with the original"
         )
     return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
 
 SOURCES = {
-    "mnist-5k": Source((28, 28, 1), 10, 3_500, 500, 1_000, False, "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d", read_mnist_5k),
-    "mnist": Source((28, 28, 1), 10, 55_000, 5_000, 10_000, True, "c2069063c1105f2bf96266aef1ff68c6e13bdda7a54e37bf19c16f1db24efc83", read_mnist),
+    "mnist-5k": Source(
+        (28, 28, 1),
+        10,
+        3_500,
+        500,
+        1_000,
+        False,
+        "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d",
+        read_mnist_5k,
+    ),
+    "mnist": Source(
+        (28, 28, 1),
+        10,
+        55_000,
+        5_000,
+        10_000,
+        True,
+        "c2069063c1105f2bf96266aef1ff68c6e13bdda7a54e37bf19c16f1db24efc83",
+        read_mnist,
+    ),
 }
 
 
@@ -144,6 +168,6 @@ def check(name: str, images: np.ndarray, labels: np.ndarray, where: str) -> None
 
 
 def checksum(images: np.ndarray, labels: np.ndarray) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(images))
-    digest.update(np.ascontiguousarray(labels))
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
+    digest.update(np.ascontiguousarray(labels).data)
     return digest.hexdigest()

@@ -1,0 +1,50 @@
+# make reproduce   install what is needed, run the pipeline, print a summary and where the report is
+# make test        install what is needed, run the tests
+#
+# CONFIG=config/lecture.yaml make reproduce   another config
+# BACKENDS=torch,jax make reproduce           a subset of the backends
+
+PYTHON ?= python3
+CONFIG ?= config/config.yaml
+BACKENDS ?=
+
+SHELL := /bin/bash
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+REQUIREMENTS := $(wildcard backends/*/requirements.txt)
+OPTIONS := --config $(CONFIG) $(if $(BACKENDS),--backends $(BACKENDS))
+
+.PHONY: reproduce test check install clean
+
+reproduce: install
+	@set -o pipefail; lockstep plan $(OPTIONS) | tail -n 1
+	@snakemake --cores all --configfile $(CONFIG) $(if $(BACKENDS),--config backends=$(BACKENDS)); \
+	status=$$?; \
+	lockstep summary $(OPTIONS); \
+	exit $$status
+
+test: install
+	python -m pytest
+
+# What a contributor runs before a commit: style, types, and the linters of the pipeline.
+check: install
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflows
+	snakemake --lint
+
+install: .venv/installed
+
+# The stamp is written last: an interrupted installation is taken up again.
+.venv/installed: pyproject.toml constraints.txt $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lockstep needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=python3.x")'
+	$(PYTHON) -m venv .venv
+	@echo "installing into .venv; a few minutes and about 4 GB, once"
+	@python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		$(addprefix --requirement ,$(REQUIREMENTS)) --editable '.[test]'
+	@touch $@
+
+clean:
+	rm -rf .venv .snakemake results/*/ reports/*/

@@ -1,0 +1,1 @@
+"""The proof that a backend is in step with the reference."""

@@ -1,0 +1,76 @@
+"""Small specs that between them use every layer, padding and odd shape."""
+
+from __future__ import annotations
+
+from lockstep.spec import (
+    Activation,
+    AvgPool,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool,
+    Padding,
+    Shape,
+    Spec,
+)
+
+RELU = Activation(function="relu")
+TANH = Activation(function="tanh")
+SWISH = Activation(function="swish")
+LEAKY = Activation(function="leaky_relu", slope=0.1)
+
+
+def _small(shape: Shape, padding: Padding, *, kernel: int = 5, stride: int = 1) -> Spec:
+    return _spec(
+        shape,
+        Conv2D(filters=4, kernel=kernel, stride=stride, padding=padding),
+        RELU,
+        MaxPool(size=2),
+        Flatten(),
+        Dense(units=10),
+    )
+
+
+def _spec(shape: Shape, *layers: Layer) -> Spec:
+    return Spec(input_shape=shape, layers=layers)
+
+
+SPECS = {
+    "classroom": _spec(
+        (28, 28, 1),
+        *(Conv2D(filters=32, kernel=5), RELU, MaxPool(size=2)),
+        *(Conv2D(filters=64, kernel=5), RELU, MaxPool(size=2)),
+        *(Flatten(), Dense(units=1024), RELU, Dropout(rate=0.5), Dense(units=10)),
+    ),
+    "LeNet-5": _spec(
+        (28, 28, 1),
+        *(Conv2D(filters=6, kernel=5, padding="same"), TANH, AvgPool(size=2)),
+        *(Conv2D(filters=16, kernel=5), TANH, AvgPool(size=2)),
+        *(Flatten(), Dense(units=120), TANH, Dense(units=84), TANH, Dense(units=10)),
+    ),
+    "same": _small((12, 12, 1), "same"),
+    "same, even kernel": _small((12, 12, 1), "same", kernel=4),
+    "full": _small((12, 12, 1), "full"),
+    "strided": _small((13, 13, 1), "valid", stride=2),
+    "same, strided": _small((14, 14, 1), "same", kernel=4, stride=3),
+    "full, strided": _small((11, 11, 1), "full", kernel=3, stride=2),
+    "odd sizes": _spec(
+        (13, 17, 1),
+        *(Conv2D(filters=3, kernel=3), LEAKY, MaxPool(size=3), Flatten(), Dropout(rate=0.25), Dense(units=7)),
+    ),
+    "three channels": _spec(
+        (12, 10, 3),
+        *(Conv2D(filters=5, kernel=3, padding="same"), SWISH, Dropout(rate=0.3), AvgPool(size=3)),
+        *(Conv2D(filters=6, kernel=2, padding="full"), RELU, MaxPool(size=2), Flatten(), Dense(units=10)),
+    ),
+    "no convolution": _spec((6, 6, 1), Flatten(), Dense(units=20), LEAKY, Dense(units=3)),
+}
+
+TAPS = {
+    "hidden image": SPECS["classroom"].until("max_pool1"),
+    "hidden units": SPECS["classroom"].until("activation3"),
+    "vectors in": _spec((9,), Dense(units=8), SWISH, Dense(units=4)),
+}
+"""Specs that end early or start late, for `logits` and `vjp`: feature maps and activation patterns."""

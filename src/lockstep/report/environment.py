@@ -1,0 +1,78 @@
+"""Where the results come from, as their provenance tells it, and whether the cells differ in that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from markupsafe import Markup
+
+from lockstep.report import text
+from lockstep.report.grids import Grid, Group, chip
+from lockstep.report.runs import Results, Run
+
+Get = Callable[[dict[str, Any]], Any]
+
+
+def environment(results: Results) -> Grid:
+    runs = [run for run in results.runs if run.has_results]
+    rows: list[tuple[str, str]] = [
+        ("config", str(results.config.path)),
+        ("seeds", ", ".join(map(str, results.config.seeds))),
+        ("data", _distinct(runs, _data)),
+        ("dtype, threads of a run", _distinct(runs, _training)),
+        ("machine", _distinct(runs, _machine)),
+        (
+            "Python, Lockstep",
+            _distinct(runs, lambda p: f"{p['machine']['python']}, {p['machine']['lockstep']}"),
+        ),
+        ("git commit", _distinct(runs, _commit)),
+        ("harness source", _distinct(runs, lambda p: p["identity"]["harness"])),
+    ]
+    for side in results.sides:
+        rows.append((chip(results, side), _distinct([run for run in runs if run.side == side], _versions)))
+    return Grid(("what", "value"), 2, [Group(rows=rows)])
+
+
+def _data(provenance: dict[str, Any]) -> str:
+    identity = provenance["identity"]
+    return f"{identity['experiment']['data']['source']}, sha256 {identity['data']}"
+
+
+def _training(provenance: dict[str, Any]) -> str:
+    training = provenance["identity"]["experiment"]["training"]
+    return f"{training['dtype']}, {training['threads']}"
+
+
+def _machine(provenance: dict[str, Any]) -> str:
+    machine = provenance["machine"]
+    return f"{machine['cpu']}, {text.count(machine['cores'], 'core')}, {machine['system']}"
+
+
+def _commit(provenance: dict[str, Any]) -> str:
+    git = provenance["git"]
+    changed = ", with uncommitted changes" if git["dirty"] else ""
+    return f"{git['commit'] or 'none'}{changed}"
+
+
+def _versions(provenance: dict[str, Any]) -> str:
+    identity = provenance["identity"]
+    seen = {**identity["versions"], **provenance["environment"]}
+    listed = ", ".join(f"{name} {value or 'none'}" for name, value in seen.items())
+    return f"{listed}; plugin source {identity['plugin']}"
+
+
+def _distinct(runs: Iterable[Run], get: Get) -> str:
+    """The one value of all runs, or each of several with how many runs have it."""
+    values: Counter[str] = Counter()
+    for run in runs:
+        try:
+            values[str(get(run.provenance))] += 1
+        except (KeyError, TypeError):
+            values["not recorded"] += 1
+    if len(values) < 2:
+        return next(iter(values), text.NONE)
+    part = Markup("{} <em>({})</em>")
+    parts = [part.format(value, text.count(n, "run")) for value, n in values.most_common()]
+    return Markup('<strong class="differs">runs differ:</strong> ') + Markup("<br>").join(parts)

@@ -1,0 +1,178 @@
+"""What the cells of a config left on disk, and how each of them ended.
+
+Results may come from another machine: they are compared with the config's settings, never with the
+source code or the versions that happen to be here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lockstep.cell import FAILURE, OUTPUTS
+from lockstep.config import Cell, Config
+from lockstep.discovery import find
+
+COMPLETED = "completed"
+STALE = "results of another configuration; run snakemake again"
+
+
+class Side(NamedTuple):
+    """What computes: a backend on a device."""
+
+    backend: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A cell and its results.  Numbers are read only from those with `usable` True."""
+
+    cell: Cell
+    folder: Path
+    outcome: str
+    """completed, diverged, failed, stale, not installed or missing."""
+    reason: str = ""
+    traceback: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def side(self) -> Side:
+        return Side(self.cell.backend, self.cell.device)
+
+    @property
+    def usable(self) -> bool:
+        return self.outcome == COMPLETED
+
+    @property
+    def has_results(self) -> bool:
+        """Results of this very configuration, though they may have diverged."""
+        return self.outcome in (COMPLETED, "diverged")
+
+    def test(self, metric: str) -> float:
+        rows = self.metrics["measurements"]
+        return next(
+            r["value"] for r in rows if (r["split"], r["metric"], r["condition"]) == ("test", metric, "")
+        )
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """All arrays of one of the cell's .npz files."""
+        with np.load(self.folder / name, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+
+    @cached_property
+    def predictions(self) -> dict[str, np.ndarray]:
+        """logits, labels and index of the test images, and the classes that the logits predict."""
+        arrays = self.arrays("predictions.npz")
+        return arrays | {"predicted": arrays["logits"].argmax(axis=-1)}
+
+
+@dataclass(frozen=True)
+class Results:
+    """All runs of a config, in its order."""
+
+    config: Config
+    runs: list[Run]
+
+    @cached_property
+    def usable(self) -> dict[tuple[str, Side], dict[int, Run]]:
+        """{(experiment, side): {seed: run}} of completed runs; a group without any is not there."""
+        groups: dict[tuple[str, Side], dict[int, Run]] = {}
+        for run in self.runs:
+            if run.usable:
+                groups.setdefault((run.cell.name, run.side), {})[run.cell.seed] = run
+        return groups
+
+    def seeds(self, experiment: str, side: Side) -> dict[int, Run]:
+        return self.usable.get((experiment, side), {})
+
+    def accuracies(self, experiment: str, side: Side) -> dict[int, float]:
+        """{seed: test accuracy}."""
+        return {seed: run.test("accuracy") for seed, run in self.seeds(experiment, side).items()}
+
+    @property
+    def sides(self) -> list[Side]:
+        return [Side(backend, device) for backend in self.config.backends for device in self.config.devices]
+
+    @property
+    def pairs(self) -> list[tuple[Side, Side]]:
+        """Backends on the same device, and devices of the same backend; the earlier one first."""
+        sides = self.sides
+        return [
+            (first, second)
+            for place, first in enumerate(sides)
+            for second in sides[place + 1 :]
+            if (first.backend == second.backend) != (first.device == second.device)
+        ]
+
+    @property
+    def problems(self) -> dict[tuple[str, Side, str, str, str], list[int]]:
+        """{(experiment, side, outcome, reason, traceback): seeds} of all that is not plainly completed."""
+        alike: dict[tuple[str, Side, str, str, str], list[int]] = {}
+        for run in self.runs:
+            if not run.usable or run.reason:
+                key = (run.cell.name, run.side, run.outcome, run.reason, run.traceback)
+                alike.setdefault(key, []).append(run.cell.seed)
+        return alike
+
+    def label(self, side: Side) -> str:
+        return side.backend if len(self.config.devices) == 1 else f"{side.backend} on {side.device}"
+
+    @property
+    def first(self) -> Run | None:
+        """The completed run that stands for all in pictures: of the first experiment, backend and seed."""
+        return next((run for run in self.runs if run.usable), None)
+
+
+def read(config: Config) -> Results:
+    return Results(config, [_read(config, cell) for cell in config.cells()])
+
+
+def _read(config: Config, cell: Cell) -> Run:
+    folder = config.folder(cell)
+    failure = _json(folder / FAILURE)
+    if not (folder / "metrics.json").exists():
+        return Run(cell, folder, *_without_results(config, cell, failure))
+    absent = list(_absent(folder))
+    if absent:
+        return Run(
+            cell, folder, "missing", f"incomplete: no readable {', '.join(absent)}; run snakemake again"
+        )
+    metrics, provenance = _json(folder / "metrics.json"), _json(folder / "provenance.json")
+    if provenance.get("identity", {}).get("experiment") != cell.experiment.settings:
+        return Run(cell, folder, "stale", STALE)
+    later = f"a later try failed: {failure['reason']}" if "reason" in failure else ""
+    reason = "; ".join(part for part in (metrics["reason"], later) if part)
+    return Run(cell, folder, metrics["outcome"], reason, failure.get("traceback", ""), metrics, provenance)
+
+
+def _without_results(config: Config, cell: Cell, failure: dict[str, Any]) -> tuple[str, str, str]:
+    """Outcome, reason and traceback."""
+    if failure:
+        return "failed", failure.get("reason", "unknown"), failure.get("traceback", "")
+    if reason := find(cell.backend).missing():
+        return "not installed", reason, ""
+    return "missing", f"no result yet; see the logs in {config.results / 'logs/train' / cell.path.parent}", ""
+
+
+def _absent(folder: Path) -> Iterator[str]:
+    for name in OUTPUTS:
+        path = folder / name
+        if not path.is_file() or (path.suffix == ".json" and not _json(path)):
+            yield name
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The file's content; nothing if it is absent or damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

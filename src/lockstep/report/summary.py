@@ -1,0 +1,51 @@
+"""The results in a terminal: what was reached, what is not there and why, where the page is."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lockstep.config import Config
+from lockstep.report import text
+from lockstep.report.runs import Results, read
+from lockstep.statistics import estimate
+
+
+def show(config: Config, console: Console) -> None:
+    """Print accuracies, cells without a plain result, and the path of the report."""
+    results = read(config)
+    done, total = sum(run.usable for run in results.runs), len(results.runs)
+    console.print(f"{done} of {total} runs completed; mean ± SD over seeds:")
+    console.print(_accuracies(results))
+    problems = _problems(results)
+    if problems.row_count:
+        console.print(problems)
+    page = config.reports / "index.html"
+    hint = f"Report: {page}" if page.exists() else f"No report yet: lockstep report --config {config.path}"
+    console.print(Text(hint))
+
+
+def _accuracies(results: Results) -> Table:
+    """A line per experiment and backend: as many backends as there may be fit in a narrow terminal."""
+    table = Table("experiment", "backend")
+    table.add_column("test accuracy, %", justify="right")
+    table.add_column("seeds", justify="right")
+    for name in results.config.experiments:
+        table.add_section()
+        for place, side in enumerate(results.sides):
+            value = estimate(list(results.accuracies(name, side).values()))
+            spread = f" ± {text.percent(value.sd)}" if value.n > 1 else ""
+            shown = f"{text.percent(value.mean)}{spread}"
+            table.add_row("" if place else name, results.label(side), shown, str(value.n))
+    return table
+
+
+def _problems(results: Results) -> Table:
+    table = Table(
+        "experiment", "backend", "seeds", "outcome", "reason", title="Not completed", title_justify="left"
+    )
+    for (name, side, outcome, reason, _), seeds in results.problems.items():
+        # A reason is another program's text: rich must not read its brackets as markup.
+        table.add_row(name, results.label(side), ", ".join(map(str, seeds)), outcome, Text(reason))
+    return table

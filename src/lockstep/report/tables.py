@@ -1,0 +1,172 @@
+"""Tidy tables of all results, as data frames and as CSV and Parquet files.
+
+Accuracies are shares between 0 and 1; columns that end in `_points` are percentage points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lockstep.report.runs import Results, Run, Side
+from lockstep.results import write
+from lockstep.statistics import Estimate, churn, differences, estimate
+
+ALL = "all"
+"""Stands for the mean over backends and devices in the table of effects."""
+
+CELL = ["experiment", "backend", "device", "seed"]
+POINTS = ["mean_points", "sd_points", "low_points", "high_points", "n"]
+COLUMNS = {
+    "cells": [*CELL, "outcome", "reason", "cell_hash", "epochs", "parameters", "flops"],
+    "measurements": [*CELL, "split", "metric", "condition", "value", "n"],
+    "accuracy": [
+        *CELL[:3], "mean", "sd", "low", "high", "n", "cross_entropy", "seed_churn", "parameters", "flops"
+    ],
+    "differences": [*CELL[:3], "minus_backend", "minus_device", *POINTS, "churn", "seed_churn"],
+    "effects": ["experiment", "baseline", "backend", "device", *POINTS],
+    "history": [*CELL, "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy"],
+}  # fmt: skip
+Row = dict[str, Any]
+
+
+def build(results: Results) -> dict[str, pd.DataFrame]:
+    """{name: table}; a table without rows still has its columns."""
+    contents: dict[str, Iterable[Row]] = {
+        "cells": map(_cell, results.runs),
+        "measurements": _measurements(results),
+        "accuracy": _accuracy(results),
+        "differences": _differences(results),
+        "effects": _effects(results),
+    }
+    tables = {name: pd.DataFrame(list(content), columns=COLUMNS[name]) for name, content in contents.items()}
+    return tables | {"history": _history(results)}
+
+
+def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+    for name, table in tables.items():
+        write(folder / f"{name}.csv", partial(table.to_csv, index=False))
+        write(folder / f"{name}.parquet", partial(table.to_parquet, index=False))
+
+
+def seed_churn(runs: Sequence[Run]) -> float:
+    """Mean churn between the seeds of one backend: the scale to judge churn between backends by."""
+    return _mean(_churn(first, second) for first, second in combinations(runs, 2))
+
+
+def pair_churn(results: Results, experiment: str, first: Side, second: Side) -> float:
+    """Mean churn between two backends trained from the same seed."""
+    ones, others = results.seeds(experiment, first), results.seeds(experiment, second)
+    return _mean(_churn(ones[seed], others[seed]) for seed in ones if seed in others)
+
+
+def effects_by_seed(
+    results: Results, experiment: str, baseline: str, sides: Iterable[Side]
+) -> dict[int, float]:
+    """{seed: accuracy of experiment minus baseline}, paired by backend and seed, mean over backends.
+
+    Backends trained from one seed are nearly copies of each other, so they are averaged before
+    anything is counted: n is the number of seeds.
+    """
+    found: dict[int, list[float]] = {}
+    for side in sides:
+        pairs = differences(results.accuracies(baseline, side), results.accuracies(experiment, side))
+        for seed, value in pairs.items():
+            found.setdefault(seed, []).append(value)
+    return {seed: float(np.mean(values)) for seed, values in sorted(found.items())}
+
+
+def _key(run: Run) -> Row:
+    return {"experiment": run.cell.name, **run.side._asdict(), "seed": run.cell.seed}
+
+
+def _cell(run: Run) -> Row:
+    spec = run.cell.experiment.spec
+    known = {"cell_hash": run.provenance.get("cell_hash"), "epochs": run.metrics.get("epochs", 0)}
+    costs = {"parameters": spec.parameters, "flops": spec.flops}
+    return _key(run) | {"outcome": run.outcome, "reason": run.reason} | known | costs
+
+
+def _measurements(results: Results) -> Iterable[Row]:
+    for run in results.runs:
+        for row in run.metrics.get("measurements", []) if run.usable else []:
+            yield _key(run) | row
+
+
+def _accuracy(results: Results) -> Iterable[Row]:
+    for name, experiment in results.config.experiments.items():
+        for side in results.sides:
+            runs = list(results.seeds(name, side).values())
+            yield {
+                "experiment": name,
+                **side._asdict(),
+                **asdict(estimate([run.test("accuracy") for run in runs])),
+                "cross_entropy": _mean(run.test("cross_entropy") for run in runs),
+                "seed_churn": seed_churn(runs),
+                "parameters": experiment.spec.parameters,
+                "flops": experiment.spec.flops,
+            }
+
+
+def _differences(results: Results) -> Iterable[Row]:
+    for name in results.config.experiments:
+        for first, second in results.pairs:
+            pairs = differences(results.accuracies(name, first), results.accuracies(name, second))
+            of_seeds = [seed_churn(list(results.seeds(name, side).values())) for side in (first, second)]
+            yield {
+                "experiment": name,
+                **second._asdict(),
+                "minus_backend": first.backend,
+                "minus_device": first.device,
+                **points(estimate(list(pairs.values()))),
+                "churn": pair_churn(results, name, first, second),
+                "seed_churn": _mean(value for value in of_seeds if not np.isnan(value)),
+            }
+
+
+def _effects(results: Results) -> Iterable[Row]:
+    baseline, *others = results.config.experiments
+    for name in others:
+        for side in [*results.sides, Side(ALL, ALL)]:
+            sides = results.sides if side == (ALL, ALL) else [side]
+            values = effects_by_seed(results, name, baseline, sides)
+            shown = points(estimate(list(values.values())))
+            yield {"experiment": name, "baseline": baseline, **side._asdict(), **shown}
+
+
+def _history(results: Results) -> pd.DataFrame:
+    """Every epoch of every run, of those that diverged up to where they did."""
+    parts = []
+    for run in results.runs:
+        if run.has_results:
+            part = pd.read_csv(run.folder / "history.csv")
+            parts.append(part.assign(**_key(run))[COLUMNS["history"]])
+    filled = [part for part in parts if len(part)]  # pandas warns where an empty one is joined
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS["history"])
+
+
+def rows(frame: pd.DataFrame) -> list[Any]:
+    """Named tuples; their fields are of any type, which pandas cannot tell."""
+    return list(frame.itertuples(index=False))
+
+
+def points(value: Estimate) -> Row:
+    """An estimate of shares in percentage points."""
+    scaled = (100 * value.mean, 100 * value.sd, 100 * value.low, 100 * value.high, value.n)
+    return dict(zip(POINTS, scaled, strict=True))
+
+
+def _churn(first: Run, second: Run) -> float:
+    return churn(first.predictions["predicted"], second.predictions["predicted"])
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return float(np.mean(found)) if found else float("nan")

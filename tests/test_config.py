@@ -1,0 +1,118 @@
+"""Configs: what a person may write, and the one line that answers what they may not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from lockstep.config import load, schema
+from lockstep.errors import LockstepError
+
+ROOT = Path(__file__).parents[1]
+DEFAULT = ROOT / "config/config.yaml"
+
+
+def edited(tmp_path: Path, old: str, new: str) -> Path:
+    text = DEFAULT.read_text()
+    assert old in text
+    path = tmp_path / "edited.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_published_configs_are_valid_by_harness_and_schema(path):
+    config = load(path)
+    assert list(config.cells())
+    jsonschema.validate(
+        yaml.safe_load(path.read_text().replace("1e-", "1.0e-").replace("5e-", "5.0e-")), schema()
+    )
+
+
+def test_the_published_schema_is_up_to_date():
+    assert json.loads((ROOT / "config/schema.json").read_text()) == schema()
+
+
+def test_the_schema_refuses_an_unknown_key():
+    content = yaml.safe_load(DEFAULT.read_text().replace("padding: valid", "paddding: valid"))
+    with pytest.raises(jsonschema.ValidationError, match="paddding"):
+        jsonschema.validate(content, schema())
+
+
+def test_experiments_change_the_base():
+    config = load(DEFAULT)
+    assert config.experiments["baseline"].spec.parameters == 1_111_946
+    assert list(config.experiments["dropout"].spec.dropouts) == ["dropout1"]
+    assert not config.experiments["baseline"].spec.dropouts
+    functions = {getattr(layer, "function", None) for layer in config.experiments["swish"].spec.layers}
+    assert functions == {None, "swish"}
+
+
+def test_backends_are_all_that_are_found_unless_selected():
+    assert load(DEFAULT).backends[0] == "numpy"
+    assert load(DEFAULT, ["torch"]).backends == ("torch",)
+    with pytest.raises(LockstepError, match="unknown backend 'toch'; known: numpy"):
+        load(DEFAULT, ["toch"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs: 6", "epochs: six", 'base.training.epochs: expected a valid integer, not "six"'),
+        ("epochs: 6", "epochs: true", "base.training.epochs: expected a valid integer, not true"),
+        ("epochs: 6", "epoch: 6", "base.training.epoch: unknown key (did you mean epochs?); allowed: epochs"),
+        ("padding: valid", "padding: vlid", "base.model.padding: expected 'valid', 'same' or 'full'"),
+        (
+            "{dropout: 0.5}",
+            "{dropot: 0.5}",
+            "experiments.dropout.model.dropot: unknown key (did you mean dropout",
+        ),
+        (
+            "{dropout: 0.5}",
+            "{dropout: 1.5}",
+            "experiments.dropout.model.dropout: expected less than 1, not 1.5",
+        ),
+        ("kernel: 5}", "kernel: 50}", "experiments.baseline.model: conv1: a 50x50 kernel is larger"),
+        ("kernel: 5}", "kernl: 5}", "base.model.layers[0].kernl: unknown key (did you mean kernel?)"),
+        ("kind: flatten", "kind: flaten", "base.model.layers[6]: unknown kind 'flaten'; allowed: 'conv2d'"),
+        (
+            "units: 10}",
+            "units: 11}",
+            "experiments.baseline.model: the last layer gives 11, but mnist-5k has 10",
+        ),
+        (", slope: 0.01", "", "experiments.leaky_relu.model: activation leaky_relu with slope None"),
+        ("source: mnist-5k", "source: cifar", "base.data.source: expected 'mnist-5k' or 'mnist'"),
+        ("seeds: [0", "seeds: [-1", "seeds[0]: expected greater than or equal to 0, not -1"),
+        ("seeds: [0, 1", "seeds: [1, 1", "seeds: a value is listed twice"),
+        ("seeds:", "backends: [numpy, foo]\nseeds:", "backends: unknown backend 'foo'; known: numpy"),
+        ("seeds:", "devices: [tpu]\nseeds:", "devices[0]: expected 'cpu' or 'gpu', not \"tpu\""),
+        ("results: results/default\n", "", "results: missing"),
+        ("baseline: {}", "Base Line: {}", "experiments.Base Line: use lower-case letters"),
+        ("baseline: {}", "dropout: {}", ", line 30: not valid YAML: the key 'dropout' is there twice"),
+        ("base:", "base: [", ", line 9: not valid YAML"),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(tmp_path, old, new, message):
+    path = edited(tmp_path, old, new)
+    with pytest.raises(LockstepError) as error:
+        load(path)
+    text = str(error.value)
+    assert text.startswith(str(path))
+    assert message in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("- a\n", "expected `key: value`"), ("", "expected"), (b"\xff\xfe", "UTF-8")]
+)
+def test_a_file_that_is_no_config(tmp_path, content, message):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(LockstepError, match=message):
+        load(path)
+    with pytest.raises(LockstepError, match=r"nowhere.yaml: No such file"):
+        load(tmp_path / "nowhere.yaml")

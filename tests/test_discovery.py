@@ -1,0 +1,80 @@
+"""Finding plugins: in the folder, by requirements, and what a broken one says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lockstep import discovery
+from lockstep.backend import Backend
+from lockstep.discovery import Plugin
+from lockstep.errors import LockstepError
+
+
+def plugin(folder: Path, source: str, requirements: str = "") -> Plugin:
+    path = folder / folder.name
+    path.mkdir()
+    (path / "backend.py").write_text(source)
+    (path / "requirements.txt").write_text(requirements)
+    return Plugin(f"test-{folder.name}", path)
+
+
+def test_the_reference_comes_first_and_the_rest_by_name():
+    names = list(discovery.plugins())
+    assert names[0] == discovery.REFERENCE
+    assert names[1:] == sorted(names[1:])
+    assert {"numpy", "keras", "torch", "jax"} <= set(names)
+
+
+def test_a_folder_dropped_into_backends_is_found_without_running_it(tmp_path, monkeypatch):
+    (tmp_path / "backends/mine").mkdir(parents=True)
+    (tmp_path / "backends/mine/backend.py").write_text("raise SystemExit('found, not imported')")
+    monkeypatch.chdir(tmp_path)
+    discovery.plugins.cache_clear()
+    try:
+        assert discovery.find("mine").missing() is None
+        assert set(discovery.plugins()) == {"mine", discovery.REFERENCE}
+    finally:
+        discovery.plugins.cache_clear()
+
+
+def test_missing_requirements_are_found_without_importing(tmp_path):
+    assert plugin(tmp_path, "raise SystemExit", "numpy\nno-such-thing  # comment\n").missing() == (
+        "not installed: no-such-thing"
+    )
+
+
+def test_requirements_with_markers_are_alternatives(tmp_path):
+    lines = 'numpy\nno-such; os_name == "{}"\nrich; os_name == "{}"\n'
+    assert plugin(tmp_path, "", lines.format("posix", "nt")).missing() is None
+    (tmp_path / tmp_path.name / "requirements.txt").write_text(
+        lines.format("nt", "posix").replace("rich", "nor-this")
+    )
+    assert Plugin("x", tmp_path / tmp_path.name).missing() == "not installed: no-such or nor-this"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import no_such_module", r"backend.py: cannot be imported \(ModuleNotFoundError: No module named"),
+        ("x = 1", "backend.py: api is missing, this Lockstep needs `api = 1`"),
+        ("api = 2", "backend.py: api is 2, this Lockstep needs"),
+        ("api = 1", "it must define one subclass of lockstep.backend.Backend, not 0"),
+    ],
+)
+def test_a_broken_plugin_says_what_is_wrong(tmp_path, source, message):
+    with pytest.raises(LockstepError, match=message):
+        discovery.load(plugin(tmp_path, source))
+
+
+def test_a_plugin_may_import_its_own_modules(tmp_path):
+    source = "from lockstep.backend import Backend\nfrom .helper import api\nclass Mine(Backend): pass\n"
+    mine = plugin(tmp_path, source)
+    (mine.folder / "helper.py").write_text("api = 1\n")
+    assert issubclass(discovery.load(mine), Backend)
+
+
+def test_unknown_names_list_what_is_known():
+    with pytest.raises(LockstepError, match="unknown backend 'tinygrad'; known: numpy, "):
+        discovery.find("tinygrad")

@@ -1,0 +1,208 @@
+"""The pipeline end to end: a real snakemake, real files, a tiny config."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+METRICS = "cells/{}/{}/cpu/seed-0/metrics.json"
+
+
+@pytest.fixture
+def house(tmp_path) -> Path:
+    """A copy of the repository's pipeline with the NumPy backend alone, so that a test may edit it."""
+    for name in ("Snakefile", "workflows", "profiles"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "backends/numpy", tmp_path / "backends/numpy", ignore=skip)
+    (tmp_path / "config").mkdir()
+    write(tmp_path, {"tiny": {}, "other": {"optimizer": {"learning_rate": 0.003}}})
+    return tmp_path
+
+
+def write(house: Path, experiments: dict, epochs: int = 1) -> None:
+    layers = [{"kind": "flatten"}, {"kind": "dense", "units": 10}]
+    content = {
+        "results": "results/tiny",
+        "reports": "reports/tiny",
+        "seeds": [0],
+        "base": {
+            "data": {"train_size": 200},
+            "model": {"layers": layers},
+            "training": {"epochs": epochs, "batch_size": 20},
+        },
+        "experiments": experiments,
+    }
+    (house / "config/config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+
+
+def snakemake(house: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["snakemake", "--cores", "2", *arguments],
+        cwd=house,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def trained(run: subprocess.CompletedProcess[str]) -> int:
+    """How many cells a run trained."""
+    assert run.returncode == 0, run.stderr
+    return run.stderr.count("Finished jobid") and run.stderr.count("rule train:")
+
+
+def test_a_run_makes_every_file_and_the_second_run_makes_none(house):
+    first = snakemake(house)
+    assert first.returncode == 0, first.stderr
+    assert trained(first) == 2
+    assert (house / "reports/tiny/index.html").stat().st_size > 10_000
+    rows = list(csv.DictReader((house / "reports/tiny/tables/cells.csv").open()))
+    assert {row["outcome"] for row in rows} == {"completed"}
+    second = snakemake(house)
+    assert "Nothing to be done" in second.stderr + second.stdout
+
+
+def test_edits_rerun_what_they_change_and_nothing_else(house):
+    shutil.copytree(house / "backends/numpy", house / "backends/twin")
+    assert snakemake(house).returncode == 0
+    backend = house / "backends/twin/backend.py"
+    backend.write_text(backend.read_text() + "\n# an edit\n")
+    edited = snakemake(house)
+    assert trained(edited) == 2  # both experiments of the twin, none of numpy's
+    assert "--backend twin" not in edited.stderr or "--backend numpy" not in edited.stderr
+    write(house, {"tiny": {}, "other": {"optimizer": {"learning_rate": 0.004}}})
+    assert trained(snakemake(house)) == 2  # one experiment, both backends
+    write(
+        house,
+        {
+            "tiny": {},
+            "other": {"optimizer": {"learning_rate": 0.004}},
+            "third": {"training": {"batch_size": 50}},
+        },
+    )
+    assert trained(snakemake(house)) == 2  # the new experiment, both backends
+
+
+def test_one_broken_and_one_uninstalled_backend_leave_the_others_report(house):
+    for name in ("broken", "absent"):
+        shutil.copytree(house / "backends/numpy", house / "backends" / name)
+    (house / "backends/broken/backend.py").write_text("api = 1\nraise RuntimeError('out of order')\n")
+    (house / "backends/absent/requirements.txt").write_text("no-such-framework\n")
+    run = snakemake(house)
+    assert run.returncode != 0
+    cells = {
+        (row["experiment"], row["backend"]): (row["outcome"], row["reason"])
+        for row in csv.DictReader((house / "reports/tiny/tables/cells.csv").open())
+    }
+    assert cells["tiny", "numpy"] == ("completed", "")
+    assert cells["tiny", "broken"][0] == "failed"
+    assert "out of order" in cells["tiny", "broken"][1]
+    assert cells["other", "absent"] == ("not installed", "not installed: no-such-framework")
+    page = (house / "reports/tiny/index.html").read_text()
+    assert "out of order" in page
+    assert "no-such-framework" in page
+
+
+@pytest.mark.parametrize("children", ["die too", "live on"])
+def test_after_a_kill_unlock_and_the_same_command_end_in_the_same_files(house, children):
+    write(house, {"long": {"training": {"epochs": 1500}}})
+    whole = snakemake(house)
+    assert whole.returncode == 0, whole.stderr
+    metrics = house / "results/tiny" / METRICS.format("long", "numpy")
+    history = metrics.with_name("history.csv")
+    expected = metrics.read_bytes(), history.read_bytes()
+    shutil.rmtree(house / "results")
+    shutil.rmtree(house / ".snakemake")
+
+    victim = subprocess.Popen(
+        ["snakemake", "--cores", "2"],
+        cwd=house,
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    log = house / "results/tiny/logs/train/long/numpy/cpu/seed-0.log"
+    deadline = time.monotonic() + 60
+    while not (log.exists() and "epoch 20/" in log.read_text()):
+        assert time.monotonic() < deadline, "training did not start"
+        assert victim.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    (os.killpg if children == "die too" else os.kill)(victim.pid, signal.SIGKILL)
+    victim.wait()
+    assert not metrics.exists()
+    assert snakemake(house, "--unlock").returncode == 0
+    again = snakemake(house)
+    assert again.returncode == 0, again.stderr
+    assert (metrics.read_bytes(), history.read_bytes()) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "backends=nump"], "unknown backend 'nump'; known: numpy"),
+        (["--config", "epochs=3"], "--config epochs: only `backends` can be set there"),
+    ],
+)
+def test_a_mistake_stops_before_any_job(house, arguments, message):
+    run = snakemake(house, *arguments)
+    assert run.returncode != 0
+    assert message in run.stderr
+    assert not (house / "results").exists()
+
+
+def test_a_config_that_names_an_unknown_key_stops_before_any_job(house):
+    write(house, {"tiny": {"model": {"dropot": 0.5}}})
+    run = snakemake(house)
+    assert run.returncode != 0
+    assert "experiments.tiny.model.dropot: unknown key (did you mean dropout?)" in run.stderr
+
+
+def test_an_unwritable_results_folder_is_one_line(house):
+    (house / "results").write_text("a file where a folder should be")
+    command = ["lockstep", "train", "--experiment", "tiny", "--backend", "numpy"]
+    run = subprocess.run(command, cwd=house, env=environment(), capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "results" in run.stderr
+    assert "free space or mend permissions" in run.stderr
+
+
+def test_the_command_line_says_what_it_needs(house):
+    def lockstep(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["lockstep", *arguments], cwd=house, env=environment(), capture_output=True, text=True
+        )
+
+    plan = lockstep("plan")
+    assert "0 done, 2 to do" in plan.stdout
+    assert lockstep("train", "--experiment", "tiny", "--backend", "numpy").returncode == 0
+    assert "1 done, 1 to do" in lockstep("plan").stdout
+    missing = lockstep("train", "--experiment", "tinny", "--backend", "numpy")
+    assert missing.returncode == 1
+    assert missing.stderr == "lockstep: config/config.yaml: no experiment 'tinny'; it has: tiny, other\n"
+    assert "numpy" in lockstep("backends").stdout
+    assert "7840 + 10 = 7,850" in lockstep("spec").stdout.replace("784*10", "7840")
+    summary = lockstep("summary")
+    assert summary.returncode == 0
+    assert "tiny" in summary.stdout
+    broken = house / "results/tiny" / METRICS.format("tiny", "numpy")
+    assert json.loads(broken.read_text())["outcome"] == "completed"

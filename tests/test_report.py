@@ -1,0 +1,425 @@
+"""The report, from small fake results: tables against numbers worked out by hand, and the page itself."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from lockstep import discovery
+from lockstep.config import Cell, Config, load
+from lockstep.evaluation import measure
+from lockstep.report import build, pictures, runs, summary, tables
+from lockstep.report.findings import findings
+from lockstep.report.runs import Side
+from lockstep.results import write_json, write_npz, write_text
+from lockstep.spec import Conv2D
+
+CONFIG = """
+results: {root}/results
+reports: {root}/reports
+backends: [alpha, beta, ghost]
+seeds: [0, 1, 2]
+base:
+  model:
+    layers:
+      - {{kind: conv2d, filters: 2, kernel: 5}}
+      - {{kind: activation}}
+      - {{kind: max_pool, size: 4}}
+      - {{kind: flatten}}
+      - {{kind: dense, units: 10}}
+  training: {{epochs: 2}}
+experiments:
+  plain: {{}}
+  tanh: {{model: {{activation: tanh}}}}
+"""
+PARAMETERS = 5 * 5 * 2 + 2 + 6 * 6 * 2 * 10 + 10
+HEADER = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy\n"
+REASON = "MemoryError: [Errno 12] <not enough> & more"
+
+
+@dataclass
+class Fake:
+    """A config whose results are written by hand: of ten test images, the first `wrong` are misclassified."""
+
+    config: Config
+
+    def cell(self, name: str, backend: str, seed: int) -> Cell:
+        return self.config.cell(name, backend, "cpu", seed)
+
+    def write(self, cell: Cell, wrong: int, outcome: str = "completed", stale: bool = False) -> None:
+        folder, labels = self.config.folder(cell), np.arange(10)
+        logits = 4 * np.eye(10)[np.where(labels < wrong, (labels + 1) % 10, labels)]
+        completed = outcome == "completed"
+        settings = cell.experiment.settings | ({"optimizer": "another"} if stale else {})
+        rows = [(e, 1 / e, 0.5, 0.5 / e, 0.75) for e in (1, 2)] if completed else []
+        weights = {
+            key: np.full(shape, 0.1 + cell.seed) for key, shape in cell.experiment.spec.weights.items()
+        }
+        write_text(folder / "history.csv", HEADER + "".join(",".join(map(str, row)) + "\n" for row in rows))
+        write_npz(folder / "predictions.npz", {"logits": logits, "labels": labels, "index": labels[::-1]})
+        write_npz(folder / "weights.npz", weights)
+        write_npz(folder / "best.npz", weights)
+        sources = {"data": "d" * 64, "harness": "h", "plugin": "p", "versions": {"numpy": "2"}}
+        provenance = {
+            "identity": {"experiment": settings, **sources},
+            "cell_hash": f"hash-{cell.seed}",
+            "environment": {"blas": "some"},
+            "machine": {"cpu": "a cpu", "cores": 2, "system": "Linux", "python": "3.11", "lockstep": "0"},
+            "git": {"commit": "abc", "dirty": False},
+            "times": {"import_s": 1.0, "build_s": 0.5, "images_per_second": 1234.0 if completed else None},
+        }  # fmt: skip
+        write_json(folder / "provenance.json", provenance)
+        reason = "" if completed else "the loss became NaN or infinite at step 3, in epoch 1"
+        measurements = measure(logits, labels, "test") if completed else []
+        metrics = {
+            "outcome": outcome,
+            "reason": reason,
+            "epochs": len(rows),
+            "best_epoch": 2,
+            "measurements": measurements,
+        }
+        write_json(folder / "metrics.json", metrics)
+
+    def fail(self, cell: Cell) -> None:
+        write_json(
+            self.config.folder(cell) / "failure.json", {"reason": REASON, "traceback": "Traceback: <deep>"}
+        )
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
+    """Three backends in a folder of their own, the last of them not installed; nothing has been run."""
+    root = tmp_path_factory.mktemp("report")
+    for name in ("alpha", "beta", "ghost"):
+        write_text(
+            root / "backends" / name / "backend.py", "raise RuntimeError('a report imports no backend')\n"
+        )
+    write_text(root / "backends/ghost/requirements.txt", "no-such-distribution\n")
+    write_text(root / "config.yaml", CONFIG.format(root=root))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        discovery.plugins.cache_clear()
+        yield load(root / "config.yaml")
+    discovery.plugins.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def fake(empty: Config) -> Fake:
+    """Accuracies 0.9, 0.8, 0.7 and 0.9, 0.9, 0.8, and one cell for everything that can go wrong."""
+    made = Fake(empty)
+    for seed, (alpha, beta) in enumerate([(1, 1), (2, 1), (3, 2)]):
+        made.write(made.cell("plain", "alpha", seed), wrong=alpha)
+        made.write(made.cell("plain", "beta", seed), wrong=beta)
+    made.write(made.cell("tanh", "alpha", 0), wrong=0)
+    made.write(made.cell("tanh", "alpha", 1), wrong=9, outcome="diverged")
+    made.fail(made.cell("tanh", "alpha", 2))
+    made.write(made.cell("tanh", "beta", 0), wrong=2)
+    made.write(made.cell("tanh", "beta", 2), wrong=5, stale=True)
+    write_npz(
+        empty.data_path("mnist-5k"), {"images": np.zeros((10, 28, 28, 1), np.uint8), "labels": np.arange(10)}
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def page(fake: Fake) -> Path:
+    return build(fake.config)
+
+
+def table(page: Path, name: str) -> pd.DataFrame:
+    """As it is on disk, CSV and Parquet alike."""
+    frame = pd.read_csv(page.parent / "tables" / f"{name}.csv")
+    parquet = pd.read_parquet(page.parent / "tables" / f"{name}.parquet")
+    texts = {name: "" for name in ("reason", "condition") if name in frame}
+    frame = frame.fillna(texts)  # CSV cannot tell an empty text from none
+    pd.testing.assert_frame_equal(frame, parquet, check_dtype=False)
+    return frame
+
+
+def test_every_cell_is_in_the_table_with_its_outcome(page: Path, fake: Fake):
+    cells = table(page, "cells").set_index(["experiment", "backend", "seed"])
+    assert len(cells) == 18
+    assert list(cells.loc["plain", "alpha"].outcome) == ["completed"] * 3
+    assert list(cells.loc["tanh", "alpha"].outcome) == ["completed", "diverged", "failed"]
+    assert list(cells.loc["tanh", "beta"].outcome) == ["completed", "missing", "stale"]
+    assert set(cells.loc["plain", "ghost"].outcome) == {"not installed"}
+    assert cells.reason["plain", "ghost", 0] == "not installed: no-such-distribution"
+    assert cells.reason["tanh", "alpha", 2] == REASON
+    assert cells.reason["tanh", "beta", 2] == "results of another configuration; run snakemake again"
+    assert "no result yet" in cells.reason["tanh", "beta", 1]
+    assert cells.cell_hash["plain", "beta", 2] == "hash-2"
+    assert set(cells.parameters) == {PARAMETERS}
+
+
+def test_accuracy(page: Path):
+    frame = table(page, "accuracy").set_index(["experiment", "backend"])
+    alpha, half = frame.loc["plain", "alpha"], 4.302652729911275 * 0.1 / np.sqrt(3)
+    assert (alpha["mean"], alpha.sd, alpha.low, alpha.high) == pytest.approx(
+        (0.8, 0.1, 0.8 - half, 0.8 + half)
+    )
+    assert alpha.n == 3
+    assert alpha.seed_churn == pytest.approx((0.1 + 0.2 + 0.1) / 3)
+    # Right: log(1 + 9 e^-4); wrong: 4 more.  Two of ten images are wrong on average.
+    assert alpha.cross_entropy == pytest.approx(np.log1p(9 * np.exp(-4)) + 0.2 * 4)
+    one, none = frame.loc["tanh", "alpha"], frame.loc["plain", "ghost"]
+    assert (one["mean"], one.n) == (1.0, 1)
+    assert np.isnan([one.sd, one.low, one.high, none["mean"]]).all()
+    assert none.n == 0
+
+
+def test_differences_are_paired_by_seed(page: Path):
+    frame = table(page, "differences").set_index(["experiment", "backend", "minus_backend"])
+    assert len(frame) == 2 * 3
+    row = frame.loc["plain", "beta", "alpha"]  # 0, 0.1, 0.1
+    half = 4.302652729911275 * 10 / np.sqrt(3) / np.sqrt(3)
+    expected = (20 / 3, 10 / np.sqrt(3), 20 / 3 - half, 20 / 3 + half)
+    assert (row.mean_points, row.sd_points, row.low_points, row.high_points) == pytest.approx(expected)
+    assert row.n == 3
+    assert row.churn == pytest.approx(0.2 / 3)
+    assert row.seed_churn == pytest.approx((0.4 / 3 + 0.2 / 3) / 2)
+    assert frame.n["tanh", "beta", "alpha"] == 1
+    assert frame.n["plain", "ghost", "alpha"] == 0
+
+
+def test_effects_average_backends_within_a_seed(page: Path):
+    frame = table(page, "effects").set_index(["experiment", "backend"])
+    assert frame.mean_points["tanh", "alpha"] == pytest.approx(10)
+    assert frame.mean_points["tanh", "beta"] == pytest.approx(-10)
+    everything = frame.loc["tanh", "all"]
+    assert everything.mean_points == pytest.approx(0)
+    assert everything.n == 1  # one seed, though two backends
+    assert np.isnan(everything.low_points)
+
+
+def test_measurements_and_history_leave_out_what_is_not_a_result(page: Path):
+    measurements, history = table(page, "measurements"), table(page, "history")
+    whole = measurements[(measurements.metric == "accuracy") & (measurements.condition == "")]
+    assert sorted(whole.value) == pytest.approx([0.7, 0.8, 0.8, 0.8, 0.9, 0.9, 0.9, 1.0])
+    assert len(history) == 8 * 2
+    assert list(history.columns) == tables.COLUMNS["history"]
+
+
+class Reader(HTMLParser):
+    """What a page refers to, and the ids that it has."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.ids: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(text)
+        self.references += re.findall(r"url\(([^)]*)\)", text) + re.findall(r"@import[^;]*", text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        found = dict(attrs)
+        self.references += [
+            found[key] or "" for key in ("src", "href", "xlink:href", "srcset", "data") if key in found
+        ]
+        self.ids += [found["id"] or ""] if "id" in found else []
+
+
+def test_page_is_self_contained(page: Path):
+    reader = Reader(page.read_text())
+    assert not reader.tags & {"script", "iframe", "object", "img"}
+    assert len(reader.ids) == len(set(reader.ids))
+    for reference in reader.references:
+        if reference.startswith("#"):
+            assert reference[1:] in reader.ids
+        elif not reference.startswith("data:"):
+            assert (page.parent / reference).is_file(), reference
+    names = {path.stem for path in (page.parent / "figures").glob("*.svg")}
+    assert names == {
+        "accuracies",
+        "differences",
+        "effects",
+        "curves",
+        "confusion",
+        "probabilities",
+        "filters",
+        "padding",
+    }
+    assert page.read_text().count('role="img" aria-label="') == len(names)
+
+
+def test_page_tells_reasons_and_hedges(page: Path):
+    text = page.read_text()
+    for reason in ("no-such-distribution", "the loss became NaN", "another configuration", "no result yet"):
+        assert reason in text
+    assert "MemoryError: [Errno 12] &lt;not enough&gt; &amp; more" in text
+    assert "Traceback: &lt;deep&gt;" in text
+    assert "<not enough>" not in text
+    assert "8 of 18 training runs completed" in text
+    assert "3 seeds: intervals are wide" in text
+    assert "n = 1: no interval" in text
+    assert "cannot tell" in text
+    assert f"{PARAMETERS:,} parameters" in text
+
+
+def test_findings_compare_only_what_every_experiment_completed(fake: Fake):
+    results = runs.read(fake.config)
+    agreement, best, outcomes = findings(results, tables.build(results))
+    # tanh alone has a mean of 0.9 where plain has 0.83, but on the seed they share both have 0.9.
+    assert best.answer == "Cannot tell from 1 seed: plain and tanh are too close."
+    assert agreement.answer == "No difference can be told from 0: the only interval includes it."
+    assert "−20.00 percentage points of test accuracy (tanh, beta minus alpha, 1 seed" in agreement.details[0]
+    assert "13.33 % of the test images differently; two seeds of one backend 10.00 %" in agreement.details[1]
+    assert outcomes.answer == (
+        "8 of 18 training runs completed; 6 not installed, 1 diverged, 1 failed, 1 missing and 1 stale."
+    )
+
+
+def test_findings_say_what_an_interval_shows(fake: Fake, tmp_path: Path):
+    made = Fake(replace(fake.config, results=tmp_path, backends=("alpha", "beta")))
+    for seed in range(3):
+        for name, wrong in (("plain", 5 + (seed == 2)), ("tanh", seed == 0)):
+            made.write(made.cell(name, "alpha", seed), wrong)
+            made.write(made.cell(name, "beta", seed), wrong)
+    results = runs.read(made.config)
+    agreement, best, outcomes = findings(results, tables.build(results))
+    assert best.answer == "tanh, ahead of plain."
+    assert "excludes 0" in best.details[1]
+    assert agreement.answer == "Cannot tell: none of 2 pairs has a 95 % interval yet."  # all differ by 0
+    assert "2 pairs of 2 differ equally for all seeds" in agreement.details[2]
+    assert outcomes.answer == "Yes: all 12 training runs completed."
+
+
+def test_building_imports_no_framework(page: Path):
+    """In a process of its own, and twice alike: the same results give the same files."""
+    before = {path: path.read_bytes() for path in page.parent.glob("*/*.*")}
+    code = (
+        "import sys; from pathlib import Path; from lockstep.config import load;"
+        "from lockstep.report import build; build(load(Path('config.yaml')));"
+        "print([name for name in ('torch', 'jax', 'tensorflow', 'keras') if name in sys.modules])"
+    )
+    root = page.parents[1]
+    child = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert child.stdout == "[]\n"
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("names", [["alpha"], ["ghost"]])
+def test_one_backend_or_none_with_results_still_makes_a_page(fake: Fake, tmp_path: Path, names: list[str]):
+    text = build(replace(fake.config, reports=tmp_path, backends=tuple(names))).read_text()
+    assert "There is only one backend" in text
+
+
+def test_without_the_data_the_digits_are_left_out(fake: Fake, tmp_path: Path):
+    data = fake.config.data_path("mnist-5k")
+    data.rename(data.with_suffix(".away"))
+    try:
+        assert "The digits are not drawn" in build(replace(fake.config, reports=tmp_path)).read_text()
+    finally:
+        data.with_suffix(".away").rename(data)
+
+
+def test_nothing_has_been_run(empty: Config, tmp_path: Path):
+    config = replace(empty, results=tmp_path / "nowhere", reports=tmp_path / "reports")
+    assert "No report yet: lockstep report --config" in shown(config)
+    text = build(config).read_text()
+    assert "0 of 18 training runs completed" in text
+    assert "No run has completed yet" in text
+    assert table(tmp_path / "reports" / "index.html", "history").empty
+    assert f"Report: {tmp_path}" in shown(config)
+
+
+def test_summary(page: Path, fake: Fake):
+    text = shown(fake.config)
+    assert re.search(r"plain +│ alpha +│ +80.00 ± 10.00 │ +3 │", text)
+    assert REASON in text  # brackets are no markup
+    assert "not installed: no-such-distribution" in text
+    assert "8 of 18 runs completed" in text
+    assert str(page) in text
+
+
+def shown(config: Config) -> str:
+    out = StringIO()
+    summary.show(config, Console(file=out, width=250))
+    return out.getvalue()
+
+
+def test_incomplete_and_retried_cells(fake: Fake, tmp_path: Path):
+    config = replace(fake.config, results=tmp_path)
+    made = Fake(config)
+    half, retried = made.cell("plain", "alpha", 0), made.cell("plain", "alpha", 1)
+    made.write(half, wrong=0)
+    (config.folder(half) / "predictions.npz").unlink()
+    made.write(retried, wrong=0)
+    made.fail(retried)
+    first, second, *_ = runs.read(config).runs
+    assert (first.outcome, first.reason) == (
+        "missing",
+        "incomplete: no readable predictions.npz; run snakemake again",
+    )
+    assert (second.outcome, second.reason) == ("completed", f"a later try failed: {REASON}")
+
+
+def test_pairs_differ_in_backend_or_in_device(fake: Fake):
+    results = runs.Results(replace(fake.config, backends=("alpha", "beta"), devices=("cpu", "gpu")), [])
+    assert results.pairs == [
+        (Side("alpha", "cpu"), Side("alpha", "gpu")),
+        (Side("alpha", "cpu"), Side("beta", "cpu")),
+        (Side("alpha", "gpu"), Side("beta", "gpu")),
+        (Side("beta", "cpu"), Side("beta", "gpu")),
+    ]
+    assert results.label(Side("beta", "gpu")) == "beta on gpu"
+
+
+def test_uses_counts_windows():
+    counts = {
+        kind: list(pictures.uses(Conv2D(filters=1, kernel=3, padding=kind), 8))
+        for kind in ("full", "same", "valid")
+    }
+    assert counts == {
+        "full": [3] * 8,
+        "same": [2, 3, 3, 3, 3, 3, 3, 2],
+        "valid": [1, 2, 3, 3, 3, 3, 2, 1],
+    }
+    assert list(pictures.uses(Conv2D(filters=1, kernel=3, stride=3, padding="valid"), 8)) == [1] * 6 + [0] * 2
+
+
+def test_digits_are_chosen_by_rule():
+    probabilities = np.full((20, 2), 0.5) + np.linspace(0.01, 0.4, 20)[:, None] * [1, -1]
+    labels = np.where(np.arange(20) % 2, 1, 0)  # all are predicted 0, so the odd ones are wrong
+    assert list(pictures.choose(probabilities, labels)) == [19, 17, 15, 13, 0, 2, 4, 6]
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+def test_page_opens_in_a_browser(page: Path, tmp_path: Path):
+    shot = tmp_path / "page.png"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [
+        "chromium",
+        *flags,
+        f"--screenshot={shot}",
+        "--window-size=1280,4000",
+        "--dump-dom",
+        page.as_uri(),
+    ]
+    seen = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    headings = re.findall(r"<h[12][^>]*>([^<]+)</h", seen.stdout)
+    assert headings[:4] == [
+        "Lockstep",
+        "Do the backends agree?",
+        "Which experiment is best?",
+        "Did everything run?",
+    ]
+    assert {
+        "Accuracy",
+        "Differences between backends",
+        "Training curves",
+        "First-layer filters",
+        "Padding",
+    } <= set(headings)

@@ -1,0 +1,264 @@
+"""The loop, resuming, divergence and the files of a cell, with the NumPy backend on little data."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from lockstep import cell as cells
+from lockstep import config as configs
+from lockstep.checkpoint import Checkpoint
+from lockstep.config import Cell, Config
+from lockstep.data.batches import epoch_chunks
+from lockstep.errors import LockstepError
+from lockstep.identity import TRAINING_PATH, cell_hash
+from lockstep.training import Watcher
+
+OUTPUTS = ["metrics.json", "history.csv", "predictions.npz", "weights.npz", "best.npz"]
+
+
+def write_config(folder: Path, **experiments) -> Path:
+    content = {
+        "results": str(folder / "results"),
+        "reports": str(folder / "reports"),
+        "seeds": [0],
+        "base": {
+            "data": {"train_size": 150},
+            "model": {
+                "layers": [
+                    {"kind": "conv2d", "filters": 2, "kernel": 5, "stride": 3},
+                    {"kind": "activation"},
+                    {"kind": "flatten"},
+                    {"kind": "dropout", "rate": 0.2},
+                    {"kind": "dense", "units": 10},
+                ]
+            },
+            "optimizer": {"learning_rate": 0.02},
+            "training": {"epochs": 4, "batch_size": 16},
+        },
+        "experiments": experiments or {"tiny": {}},
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def tiny(folder: Path, backend: str = "numpy", **experiments) -> tuple[Config, Cell]:
+    folder.mkdir(exist_ok=True)
+    config = configs.load(write_config(folder, **experiments))
+    return config, config.cell(next(iter(config.experiments)), backend, "cpu", 0)
+
+
+def contents(config: Config, cell: Cell) -> dict[str, object]:
+    """What two identical runs must share; .npz files hold a time stamp, so their arrays are compared."""
+    found: dict[str, object] = {}
+    for name in OUTPUTS:
+        path = config.folder(cell) / name
+        if path.suffix == ".npz":
+            with np.load(path) as file:
+                found[name] = {key: (file[key].tobytes(), file[key].shape) for key in file.files}
+        else:
+            found[name] = path.read_bytes()
+    return found
+
+
+def test_a_run_learns_and_leaves_its_files(tmp_path):
+    config, cell = tiny(tmp_path)
+    seen = []
+    metrics = cells.run(config, cell, Watcher(images=seen.append))
+    assert metrics["outcome"] == "completed"
+    assert sum(seen) == 4 * 150
+    history = list(csv.DictReader((config.folder(cell) / "history.csv").open()))
+    assert [row["epoch"] for row in history] == ["1", "2", "3", "4"]
+    assert float(history[-1]["train_loss"]) < 0.6 * float(history[0]["train_loss"])
+    provenance = json.loads((config.folder(cell) / "provenance.json").read_text())
+    assert provenance["cell_hash"] == cell_hash(cell)
+    assert provenance["identity"]["experiment"] == cell.experiment.settings
+    assert not (config.results / ".work" / cell_hash(cell)).exists()
+
+
+def test_metrics_are_those_of_the_stored_weights_and_predictions(tmp_path):
+    config, cell = tiny(tmp_path)
+    metrics = cells.run(config, cell, Watcher())
+    folder = config.folder(cell)
+    with np.load(folder / "predictions.npz") as file:
+        accuracy = (file["logits"].argmax(axis=1) == file["labels"]).mean()
+        logits, index = file["logits"], file["index"]
+    (row,) = [
+        r
+        for r in metrics["measurements"]
+        if (r["split"], r["metric"], r["condition"]) == ("test", "accuracy", "")
+    ]
+    assert row["value"] == accuracy
+    from lockstep.discovery import find, load
+
+    backend = cells.build(load(find("numpy")), cell)
+    with np.load(folder / "weights.npz") as file:
+        backend.load(dict(file))
+    data = cells.load_data(cell, config.data_path("mnist-5k"))
+    assert np.array_equal(index, data.test.index)
+    again = backend.logits(data.transform(data.test.images[:500], "float32"))
+    assert np.array_equal(again, logits[:500])
+
+
+def test_best_weights_are_those_of_the_lowest_validation_loss(tmp_path):
+    config, cell = tiny(tmp_path, fast={"optimizer": {"learning_rate": 0.05}})
+    metrics = cells.run(config, cell, Watcher())
+    history = list(csv.DictReader((config.folder(cell) / "history.csv").open()))
+    losses = [float(row["validation_loss"]) for row in history]
+    assert metrics["best_epoch"] == 1 + int(np.argmin(losses))
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_bits(tmp_path, backend):
+    """In processes of their own, because one process holds one framework."""
+    whole, cell = tiny(tmp_path / "whole", backend)
+    killed, _ = tiny(tmp_path / "killed", backend)
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from lockstep import cell as cells, config as configs\n"
+        "from lockstep.checkpoint import Checkpoint\n"
+        "from lockstep.training import Watcher\n"
+        "Checkpoint.is_due = lambda self: True\n"
+        "config = configs.load(Path(sys.argv[1]))\n"
+        "cell = config.cell('tiny', sys.argv[2], 'cpu', 0)\n"
+        "stop = int(sys.argv[3])\n"
+        "def epoch(progress):\n"
+        "    if len(progress.history) == stop:\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "cells.run(config, cell, Watcher(epoch=epoch))\n"
+    )
+
+    def run(config: Config, stop: int) -> int:
+        command = [sys.executable, "-c", script, str(config.path), backend, str(stop)]
+        return subprocess.run(command, capture_output=True).returncode
+
+    assert run(whole, 0) == 0
+    assert run(killed, 2) == -9
+    assert not (killed.folder(cell) / "metrics.json").exists()
+    assert run(killed, 0) == 0
+    provenance = json.loads((killed.folder(cell) / "provenance.json").read_text())
+    assert provenance["times"]["resumed_after_epoch"] == 2
+    assert contents(killed, cell) == contents(whole, cell)
+
+
+def test_a_diverged_run_is_a_result(tmp_path):
+    config, cell = tiny(tmp_path, wild={"optimizer": {"learning_rate": 1e30}})
+    metrics = cells.run(config, cell, Watcher())
+    assert metrics["outcome"] == "diverged"
+    assert "NaN or infinite at step 2, in epoch 1" in metrics["reason"]
+    assert metrics["measurements"] == []
+    assert all((config.folder(cell) / name).exists() for name in cells.OUTPUTS)
+
+
+def test_checkpoints_of_another_spec_or_damaged_ones_are_named(tmp_path):
+    _, cell = tiny(tmp_path)
+    checkpoint = Checkpoint(tmp_path / "work", cell.experiment.spec)
+    other = {name: np.zeros(3) for name in cell.experiment.spec.weights}
+    np.savez(_made(checkpoint.path), history=np.zeros((0, 5)), **{f"state/{n}": v for n, v in other.items()})
+    with pytest.raises(LockstepError, match=r"checkpoint.npz: a checkpoint of another spec .*delete it"):
+        checkpoint.load()
+    checkpoint.path.write_bytes(b"half a file")
+    with pytest.raises(LockstepError, match=r"checkpoint.npz: damaged checkpoint .*delete it"):
+        checkpoint.load()
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@pytest.mark.parametrize(("count", "batch"), [(150, 16), (144, 16), (10, 16), (33, 1)])
+def test_an_epoch_visits_every_image_once_in_counted_steps(tmp_path, count, batch):
+    settings = {"data": {"train_size": count}, "training": {"epochs": 1, "batch_size": batch}}
+    config, cell = tiny(tmp_path, sized=settings)
+    cells.sources.prepare("mnist-5k", config.data_path("mnist-5k"))
+    data = cells.load_data(cell, config.data_path("mnist-5k"))
+    for epoch in (0, 1):
+        chunks = list(epoch_chunks(data, cell.experiment, cell.experiment.spec, 0, epoch))
+        steps = [chunk.first_step + k for chunk in chunks for k in range(len(chunk.images))]
+        per_epoch = -(-count // batch)
+        assert steps == list(range(1 + epoch * per_epoch, 1 + (epoch + 1) * per_epoch))
+        images = np.concatenate([c.images.reshape(-1, 28 * 28) for c in chunks])
+        expected = data.transform(data.train.images, "float32").reshape(-1, 28 * 28)
+        assert np.array_equal(np.sort(images, axis=0), np.sort(expected, axis=0))
+        adam = cell.experiment.optimizer.scales(steps[0], len(steps))
+        assert np.array_equal(np.concatenate([c.scales for c in chunks]), adam)
+
+
+def test_a_crash_is_one_line_and_a_failure_on_disk(tmp_path, monkeypatch):
+    config, cell = tiny(tmp_path)
+
+    def crash(*_, **__):
+        raise RuntimeError("the device\nis on fire")
+
+    monkeypatch.setattr(cells, "train", crash)
+    with pytest.raises(
+        LockstepError, match=r"^tiny/numpy/cpu/seed-0: RuntimeError: the device is on fire"
+    ) as error:
+        cells.run(config, cell, Watcher())
+    assert "\n" not in str(error.value)
+    failure = json.loads((config.folder(cell) / "failure.json").read_text())
+    assert failure["reason"] == "RuntimeError: the device is on fire"
+    assert "Traceback" in failure["traceback"]
+    monkeypatch.undo()
+    cells.run(config, cell, Watcher())
+    assert not (config.folder(cell) / "failure.json").exists()
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    config, cell = tiny(tmp_path)
+    monkeypatch.setattr(Checkpoint, "is_due", lambda self: True)
+    write = cells.write_npz
+
+    def full(path, arrays):
+        if path.name == "weights.npz":
+            raise OSError(28, os.strerror(28), str(path))
+        write(path, arrays)
+
+    monkeypatch.setattr(cells, "write_npz", full)
+    with pytest.raises(LockstepError, match=r"weights.npz: No space left on device; free space"):
+        cells.run(config, cell, Watcher())
+    assert (config.results / ".work" / cell_hash(cell) / "checkpoint.npz").exists()
+
+
+def test_a_device_that_is_not_there_is_named(tmp_path):
+    config, _ = tiny(tmp_path)
+    cell = config.cell("tiny", "numpy", "gpu", 0)
+    with pytest.raises(LockstepError, match="backend numpy: no device 'gpu' here; it can use: cpu"):
+        cells.run(config, cell, Watcher())
+
+
+def test_the_training_path_is_listed_once_and_truly(tmp_path):
+    """A module that a training process imports and the identity forgets would leave stale results."""
+    path = write_config(tmp_path)
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from lockstep import cell, config\n"
+        "from lockstep.training import Watcher\n"
+        "c = config.load(Path(sys.argv[1]))\n"
+        "cell.run(c, c.cell('tiny', 'numpy', 'cpu', 0), Watcher())\n"
+        "print('\\n'.join(n for n in sys.modules if n.startswith('lockstep.')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+    )
+    assert {name.removeprefix("lockstep.") for name in done.stdout.split()} == set(TRAINING_PATH)
+
+
+def test_identity_follows_what_matters_and_nothing_else(tmp_path):
+    config, _ = tiny(tmp_path, one={}, two={}, three={"training": {"epochs": 5}})
+    one, two, three = (config.cell(name, "numpy", "cpu", 0) for name in ("one", "two", "three"))
+    assert cell_hash(one) == cell_hash(two)  # a name is no setting
+    assert cell_hash(one) != cell_hash(three)
+    others = [config.cell("one", "numpy", "cpu", 1), config.cell("one", "numpy", "gpu", 0)]
+    assert len({cell_hash(c) for c in (one, *others)}) == 3
