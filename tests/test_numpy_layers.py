@@ -13,7 +13,7 @@ from lockstep import discovery
 
 discovery.load(discovery.find("numpy"))
 layers = importlib.import_module("lockstep_backend_numpy.layers")
-classroom = importlib.import_module("lockstep_backend_numpy.classroom")
+classroom = importlib.import_module("lockstep_backend_numpy.classroom.layers")
 
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 pads = st.tuples(st.integers(0, 3), st.integers(0, 3))

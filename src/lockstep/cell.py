@@ -75,86 +75,89 @@ def _lock(config: Config, cell: Cell) -> Iterator[Path]:
 
 
 def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Watcher) -> dict[str, Any]:
-    clock = time.perf_counter
+    experiment, spec = cell.experiment, cell.experiment.spec
     times: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
-    start = clock()
-    plugin = discovery.find(cell.backend)
-    if reason := plugin.missing():
-        raise LockstepError(
-            f"backend {cell.backend}: {reason}; pip install -r {plugin.folder}/requirements.txt"
-        )
-    backend_class = discovery.load(plugin)
-    times["import_s"] = clock() - start
+    with _timed(times, "import_s"):
+        backend_class = _load_backend(cell)
+    with _timed(times, "build_s"):
+        dataset = load_data(cell, data)
+        backend = build(backend_class, cell)
 
-    start = clock()
-    dataset = load_data(cell, data)
-    backend = build(backend_class, cell)
-    times["build_s"] = clock() - start
-
-    spec, dtype = cell.experiment.spec, cell.experiment.training.dtype
-    resumed = checkpoint.load()
-    state, progress = resumed or (initial_weights(spec, cell.seed, dtype), Progress())
+    fresh = initial_weights(spec, cell.seed, experiment.training.dtype), Progress()
+    state, progress = checkpoint.load() or fresh
     backend.load(state)
-    told = watch.epoch
-
-    def epoch(progress: Progress) -> None:
-        if checkpoint.is_due() and len(progress.history) < cell.experiment.training.epochs:
-            checkpoint.save(backend.dump(), progress)
-        told(progress)
-
     done = len(progress.history)
     watch.images(done * len(dataset.train))
+
+    def epoch_ended(progress: Progress) -> None:
+        if checkpoint.is_due() and len(progress.history) < experiment.training.epochs:
+            checkpoint.save(backend.dump(), progress)
+        watch.epoch(progress)
+
     outcome, reason = "completed", ""
     try:
-        seconds = train(
-            backend, spec, cell.experiment, dataset, cell.seed, progress, Watcher(watch.images, epoch)
-        )
-        images = (cell.experiment.training.epochs - done) * len(dataset.train)
-        times |= {"train_s": seconds, "images_per_second": images / seconds if seconds else None}
+        watcher = Watcher(watch.images, epoch_ended)
+        seconds = train(backend, spec, experiment, dataset, cell.seed, progress, watcher)
+        images = (experiment.training.epochs - done) * len(dataset.train)
+        times |= {"train_s": seconds, "images_per_second": images / seconds}
     except Diverged as diverged:
         outcome, reason = "diverged", str(diverged)
+    times["resumed_after_epoch"] = done or None
 
-    start = clock()
-    logits = {
-        name: evaluation.predict(backend, getattr(dataset, name), dataset.transform, dtype)
-        for name in ("validation", "test")
-    }
-    times["evaluate_s"] = clock() - start
-    weights = {name: value for name, value in backend.dump().items() if name in spec.weights}
+    with _timed(times, "evaluate_s"):
+        splits = {"validation": dataset.validation, "test": dataset.test}
+        logits = {
+            name: evaluation.predict(backend, split, dataset.transform, experiment.training.dtype)
+            for name, split in splits.items()
+        }
+    rows = [
+        row for name, split in splits.items() for row in evaluation.measure(logits[name], split.labels, name)
+    ]
     metrics = {
         "outcome": outcome,
         "reason": reason,
         "epochs": len(progress.history),
         "best_epoch": progress.best_epoch,
-        "measurements": [
-            row
-            for name, values in logits.items()
-            if outcome == "completed"
-            for row in evaluation.measure(values, getattr(dataset, name).labels, name)
-        ],
+        "measurements": rows if outcome == "completed" else [],
     }
-    test = dataset.test
+    state = backend.dump()
+    weights = {name: state[name] for name in spec.weights}
+    predictions = {"logits": logits["test"], "labels": dataset.test.labels, "index": dataset.test.index}
     write_text(folder / "history.csv", _csv(progress.history))
-    write_npz(
-        folder / "predictions.npz", {"logits": logits["test"], "labels": test.labels, "index": test.index}
-    )
+    write_npz(folder / "predictions.npz", predictions)
     write_npz(folder / "weights.npz", weights)
     write_npz(folder / "best.npz", progress.best or weights)
-    write_json(
-        folder / "provenance.json",
-        {
-            "identity": identity(cell),
-            "cell_hash": cell_hash(cell),
-            "spec": spec.model_dump(),
-            "environment": dict(backend_class.environment()),
-            "machine": provenance.machine(),
-            "git": provenance.git(),
-            "times": times | {"resumed_after_epoch": done or None},
-        },
-    )
+    write_json(folder / "provenance.json", _provenance(cell, backend_class, times))
     write_json(folder / "metrics.json", metrics)
     checkpoint.remove()
     return metrics
+
+
+@contextlib.contextmanager
+def _timed(times: dict[str, Any], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    times[name] = time.perf_counter() - start
+
+
+def _load_backend(cell: Cell) -> type[Backend]:
+    plugin = discovery.find(cell.backend)
+    if reason := plugin.missing():
+        raise LockstepError(
+            f"backend {cell.backend}: {reason}; pip install -r {plugin.folder}/requirements.txt"
+        )
+    return discovery.load(plugin)
+
+
+def _provenance(cell: Cell, backend_class: type[Backend], times: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "identity": identity(cell),
+        "cell_hash": cell_hash(cell),
+        "environment": dict(backend_class.environment()),
+        "machine": provenance.machine(),
+        "git": provenance.git(),
+        "times": times,
+    }
 
 
 def load_data(cell: Cell, path: Path) -> datasets.Dataset:

@@ -76,7 +76,7 @@ def train(
     dtype, seconds = experiment.training.dtype, 0.0
     for epoch in range(len(progress.history), experiment.training.epochs):
         start = time.perf_counter()
-        loss, accuracy = _train_epoch(backend, spec, experiment, dataset, seed, epoch, watch)
+        loss, accuracy = train_epoch(backend, spec, experiment, dataset, seed, epoch, watch)
         backend.synchronize()
         seconds += time.perf_counter() - start
 
@@ -94,7 +94,7 @@ def train(
     return seconds
 
 
-def _train_epoch(
+def train_epoch(
     backend: Backend,
     spec: Spec,
     experiment: Experiment,

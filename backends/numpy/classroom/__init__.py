@@ -1,4 +1,4 @@
-"""The readable reference: what the layers are, as definitions one can check by hand."""
+"""The readable reference: what the layers are, as definitions one can check by hand.
 
-from .convolution import *
-from .layers import *
+`convolution` holds the one- and two-dimensional primitives, `layers` the layers and their gradients.
+"""
