@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lockstep.provenance import forget_inherited_threads
+from lockstep import process
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    forget_inherited_threads()
+    process.prepare()
     if len(arguments.backends) == 1:
         measure(arguments.backends[0], arguments.rounds, arguments.threads)
         return

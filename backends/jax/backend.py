@@ -36,6 +36,7 @@ class JaxBackend(Backend):
         self._vjp = jax.jit(lambda weights, x, masks: jax.vjp(lambda x: self._forward(weights, x, masks), x))
         self._pull = jax.jit(lambda pullback, cotangent: pullback(cotangent)[0])
         self._gradients = jax.jit(jax.value_and_grad(self._loss, has_aux=True))
+        self.latest = None  # logits of the last training steps, which may not be there yet
         self.load({name: np.zeros(shape) for name, shape in spec.weights.items()})
 
     def load(self, state):
@@ -56,8 +57,8 @@ class JaxBackend(Backend):
 
     def train_steps(self, images, targets, masks, scales, weight_noise=None):
         batches = *self._cast((images, targets)), dict(masks), *self._cast((scales, dict(weight_noise or {})))
-        self.state, logits = self._steps(self.state, batches)
-        return logits
+        self.state, self.latest = self._steps(self.state, batches)
+        return self.latest
 
     def logits(self, images, masks=None):
         return np.asarray(self._logits(self.state[0], self._cast(images), masks))
@@ -72,11 +73,11 @@ class JaxBackend(Backend):
         return float(loss), {name: np.asarray(gradient) for name, gradient in gradients.items()}
 
     def synchronize(self):
-        jax.block_until_ready(self.state)
+        jax.block_until_ready((self.state, self.latest))
 
     @classmethod
     def devices(cls):
-        return ("cpu",) if jax.default_backend() == "cpu" else ("cpu", "gpu")
+        return ("cpu", "gpu") if jax.default_backend() == "gpu" else ("cpu",)
 
     @classmethod
     def environment(cls):

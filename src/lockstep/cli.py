@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lockstep import process
 from lockstep.errors import LockstepError, one_line
-from lockstep.provenance import forget_inherited_threads
 
 app = typer.Typer(
     help="One CNN spec, every backend, step for step.",
@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=True)
+out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="config file", metavar="FILE")]
 BackendsOption = Annotated[
@@ -33,7 +33,7 @@ DEFAULT = Path("config/config.yaml")
 
 def main() -> None:
     """Run a command; whatever goes wrong is one line on stderr and exit status 1."""
-    forget_inherited_threads()  # before a command imports NumPy, which starts its thread pool
+    process.prepare()  # before a command imports NumPy, which starts its thread pool
     try:
         app()
     except KeyboardInterrupt:

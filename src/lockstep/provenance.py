@@ -11,22 +11,6 @@ from typing import Any
 
 import lockstep
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "GOTO_NUM_THREADS",
-    "NPROC",
-)
-
-
-def forget_inherited_threads() -> None:
-    """Drop thread counts that a job runner exported: the experiment says how many threads there are."""
-    for name in THREAD_VARIABLES:
-        os.environ.pop(name, None)
-
 
 def machine() -> dict[str, Any]:
     return {

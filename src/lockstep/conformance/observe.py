@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lockstep import discovery
+from lockstep import discovery, process
 from lockstep.backend import Backend
 from lockstep.conformance.problem import STEPS, Problem, draw
 from lockstep.optimizer import Adam
-from lockstep.provenance import forget_inherited_threads
 from lockstep.spec import Spec
 
 Tensors = dict[str, np.ndarray]
@@ -31,7 +30,7 @@ class Worker:
     @classmethod
     def start(cls, backend: str, dtype: str) -> Worker:
         context = multiprocessing.get_context("spawn")  # a forked copy of a thread pool would hang
-        return cls(backend, dtype, ProcessPoolExecutor(1, context, initializer=forget_inherited_threads))
+        return cls(backend, dtype, ProcessPoolExecutor(1, context, initializer=process.prepare))
 
     def observe(self, spec: Spec, seed: int) -> Tensors:
         job = self.pool.submit(

@@ -56,7 +56,7 @@ def _chunk(
     masks = [dropout_masks(spec, seed, first + k, rows.shape[1]) for k in range(len(rows))]
     return Chunk(
         first_step=first,
-        images=dataset.transform(dataset.train.images[rows], dtype),
+        images=np.stack([dataset.transform(dataset.train.images[batch], dtype) for batch in rows]),
         targets=np.eye(dataset.classes, dtype=dtype)[dataset.train.labels[rows]],
         masks={name: np.stack([mask[name] for mask in masks]) for name in spec.dropouts},
         scales=experiment.optimizer.scales(first, len(rows)),
