@@ -200,7 +200,7 @@ def test_the_command_line_says_what_it_needs(house):
     assert missing.returncode == 1
     assert missing.stderr == "lockstep: config/config.yaml: no experiment 'tinny'; it has: tiny, other\n"
     assert "numpy" in lockstep("backends").stdout
-    assert "7840 + 10 = 7,850" in lockstep("spec").stdout.replace("784*10", "7840")
+    assert "784*10 + 10 = 7,850" in lockstep("spec").stdout
     summary = lockstep("summary")
     assert summary.returncode == 0
     assert "tiny" in summary.stdout

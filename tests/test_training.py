@@ -233,7 +233,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(tmp_path, monkeypatch)
 def test_a_device_that_is_not_there_is_named(tmp_path):
     config, _ = tiny(tmp_path)
     cell = config.cell("tiny", "numpy", "gpu", 0)
-    with pytest.raises(LockstepError, match="backend numpy: no device 'gpu' here; it can use: cpu"):
+    with pytest.raises(LockstepError, match="no device 'gpu' for this backend here; it can use: cpu"):
         cells.run(config, cell, Watcher())
 
 
@@ -262,3 +262,47 @@ def test_identity_follows_what_matters_and_nothing_else(tmp_path):
     assert cell_hash(one) != cell_hash(three)
     others = [config.cell("one", "numpy", "cpu", 1), config.cell("one", "numpy", "gpu", 0)]
     assert len({cell_hash(c) for c in (one, *others)}) == 3
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="needs Linux to ask each thread for its CPU time"
+)
+def test_one_thread_does_the_work_when_the_experiment_says_one(tmp_path, backend):
+    """The busiest thread's share of all CPU time in training steps; shared between two it would be a half."""
+    script = tmp_path / "share.py"
+    script.write_text(
+        """
+import os, sys
+from pathlib import Path
+from lockstep import process
+process.prepare()
+import numpy as np
+from lockstep import cell as cells, config, discovery
+from lockstep.data.draws import initial_weights
+
+def ticks():
+    stats = {task: Path(f"/proc/self/task/{task}/stat").read_text() for task in os.listdir("/proc/self/task")}
+    return {task: sum(map(int, text.rsplit(")", 1)[1].split()[11:13])) for task, text in stats.items()}
+
+def steps(count):
+    for _ in range(count):
+        np.asarray(backend.train_steps(images, targets, {}, scales))
+        backend.synchronize()
+
+cell = config.load(Path("config/config.yaml")).cell("baseline", sys.argv[1], "cpu", 0)
+assert cell.experiment.training.threads == 1
+backend = cells.build(discovery.load(discovery.find(cell.backend)), cell)
+backend.load(initial_weights(cell.experiment.spec, 0, "float32"))
+images, targets = np.ones((8, 64, 28, 28, 1), "float32"), np.full((8, 64, 10), 0.1, "float32")
+scales = cell.experiment.optimizer.scales(1, 8)
+steps(1)  # compiles, which may use every core
+before = ticks()
+steps(4)
+spent = [after - before.get(task, 0) for task, after in ticks().items()]
+print(max(spent) / sum(spent))
+"""
+    )
+    command = [sys.executable, str(script), backend]
+    environment = os.environ | {"NPROC": "2", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert float(done.stdout) > 0.6

@@ -27,6 +27,7 @@ class JaxBackend(Backend):
             os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
         jax.config.update("jax_enable_x64", dtype == "float64")
         jax.config.update("jax_default_matmul_precision", "highest")  # no TF32
+        self.require(device)
         self.spec, self.optimizer, self.dtype = spec, optimizer, np.dtype(dtype)
         self.device = jax.devices(device)[0]
         # A scan over steps is the fast road on accelerators and many times slower on a CPU.

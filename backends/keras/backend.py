@@ -26,6 +26,7 @@ class KerasBackend(Backend):
         tf.config.experimental.enable_tensor_float_32_execution(False)
         if device == "gpu" and deterministic:
             tf.config.experimental.enable_op_determinism()
+        self.require(device)
         keras.config.set_floatx(dtype)
         self.spec, self.optimizer, self.dtype = spec, optimizer, tf.as_dtype(dtype)
         self.device = f"/{device.upper()}:0"

@@ -25,6 +25,7 @@ class TorchBackend(Backend):
         if device == "gpu" and deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
+        self.require(device)
         self.spec, self.optimizer = spec, optimizer
         self.device = torch.device("cuda" if device == "gpu" else "cpu")
         self.dtype = getattr(torch, dtype)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lockstep.errors import LockstepError
 from lockstep.optimizer import Adam
 from lockstep.spec import Spec
 
@@ -43,7 +44,16 @@ class Backend(ABC):
 
         device: one of `devices()`; dtype: "float32" or "float64"; threads: CPU threads to use;
         deterministic: give the same bits for the same input, at the price of speed where needed.
+
+        Threads and switches hold for the process and come first; then `require(device)` raises
+        LockstepError where the device is not there.
         """
+
+    def require(self, device: str) -> None:
+        """Raise LockstepError unless `device` can be used here."""
+        if device not in self.devices():
+            usable = ", ".join(self.devices()) or "nothing"
+            raise LockstepError(f"no device {device!r} for this backend here; it can use: {usable}")
 
     @abstractmethod
     def load(self, state: State) -> None:
@@ -113,7 +123,7 @@ class Backend(ABC):
     @classmethod
     @abstractmethod
     def devices(cls) -> Sequence[str]:
-        """What can be used here: "cpu", "gpu"; empty if nothing can."""
+        """What can be used here: "cpu", "gpu"; empty if nothing can.  Asking may start the framework."""
 
     @classmethod
     @abstractmethod

@@ -168,12 +168,6 @@ def load_data(cell: Cell, path: Path) -> datasets.Dataset:
 
 
 def build(backend_class: type[Backend], cell: Cell) -> Backend:
-    devices = backend_class.devices()
-    if cell.device not in devices:
-        raise LockstepError(
-            f"backend {cell.backend}: no device {cell.device!r} here; "
-            f"it can use: {', '.join(devices) or 'nothing'}"
-        )
     settings = cell.experiment.training
     return backend_class(
         cell.experiment.spec,

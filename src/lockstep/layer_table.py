@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.table import Table
 
-from lockstep.spec import Conv2D, Node, Spec
+from lockstep.spec import Activation, AvgPool, Conv2D, Dropout, MaxPool, Node, Spec
 
 COLUMNS = ("layer", "settings", "output", "stride", "sees", "parameters", "MFLOP")
 
@@ -34,20 +35,31 @@ def totals(spec: Spec) -> str:
 
 
 def layer_table(name: str, spec: Spec) -> Table:
-    height = "x".join(map(str, spec.input_shape))
+    size = "x".join(map(str, spec.input_shape))
     table = Table(
-        title=f"{name}: input {height}", caption=totals(spec), title_justify="left", caption_justify="left"
+        title=f"{name}: input {size}",
+        title_justify="left",
+        caption=totals(spec),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     for column in COLUMNS:
-        table.add_column(column, justify="right" if column == "MFLOP" else "left", overflow="fold")
+        numeric = column in ("stride", "sees", "parameters", "MFLOP")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows(spec):
         table.add_row(*row)
     return table
 
 
 def _settings(node: Node) -> str:
-    settings = node.layer.model_dump(exclude={"kind"}, exclude_none=True)
-    if isinstance(node.layer, Conv2D):
-        k = node.layer.kernel
-        return f"{k}x{k}x{node.layer.filters}, stride {node.layer.stride}, {node.layer.padding}"
-    return ", ".join(f"{key} {value}" for key, value in settings.items())
+    match node.layer:
+        case Conv2D(filters=filters, kernel=k, stride=stride, padding=padding):
+            return f"{k}x{k}x{filters} {padding}" + (f", stride {stride}" if stride > 1 else "")
+        case MaxPool(size=size) | AvgPool(size=size):
+            return f"{size}x{size}"
+        case Activation(function=function, slope=slope):
+            return function if slope is None else f"{function} {slope}"
+        case Dropout(rate=rate):
+            return f"rate {rate}"
+    return ""
