@@ -47,4 +47,4 @@ install: .venv/installed
 	@touch $@
 
 clean:
-	rm -rf .venv .snakemake results/*/ reports/*/
+	rm -rf .venv

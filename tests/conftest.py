@@ -29,14 +29,14 @@ def _parameter(plugin: Plugin):
 
 
 @pytest.fixture(scope="session")
-def worker() -> Iterator[Callable[[str, str], Worker]]:
-    """(backend, dtype) -> its long-lived process: one process holds one framework."""
-    running: dict[tuple[str, str], Worker] = {}
+def worker() -> Iterator[Callable[..., Worker]]:
+    """(backend, dtype, device) -> its long-lived process: one process holds one framework."""
+    running: dict[tuple[str, ...], Worker] = {}
 
-    def get(backend: str, dtype: str) -> Worker:
-        if (backend, dtype) not in running:
-            running[backend, dtype] = Worker.start(backend, dtype)
-        return running[backend, dtype]
+    def get(*key: str) -> Worker:
+        if key not in running:
+            running[key] = Worker.start(*key)
+        return running[key]
 
     yield get
     for process in running.values():

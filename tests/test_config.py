@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from lockstep.config import load, schema
+from lockstep.config import load, schema, selection
 from lockstep.errors import LockstepError
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +41,11 @@ def test_the_schema_refuses_an_unknown_key():
     content = yaml.safe_load(DEFAULT.read_text().replace("padding: valid", "paddding: valid"))
     with pytest.raises(jsonschema.ValidationError, match="paddding"):
         jsonschema.validate(content, schema())
+    content = yaml.safe_load(
+        DEFAULT.read_text().replace("{kind: conv2d, filters: 32, kernel: 5}", "{kind: conv2d}")
+    )
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, schema())
 
 
 def test_experiments_change_the_base():
@@ -57,6 +62,16 @@ def test_backends_are_all_that_are_found_unless_selected():
     assert load(DEFAULT, ["torch"]).backends == ("torch",)
     with pytest.raises(LockstepError, match="unknown backend 'toch'; known: numpy"):
         load(DEFAULT, ["toch"])
+    with pytest.raises(LockstepError, match="the selection of backends is empty"):
+        load(DEFAULT, selection(" , "))
+    assert selection(None) is None
+    assert selection("torch, jax") == selection(["torch", "jax"]) == ["torch", "jax"]
+
+
+def test_a_selection_outside_the_config_is_refused(tmp_path):
+    path = edited(tmp_path, "seeds:", "backends: [numpy]\nseeds:")
+    with pytest.raises(LockstepError, match="this config has numpy, not torch"):
+        load(path, ["torch"])
 
 
 @pytest.mark.parametrize(
@@ -91,6 +106,14 @@ def test_backends_are_all_that_are_found_unless_selected():
         ("seeds:", "backends: [numpy, foo]\nseeds:", "backends: unknown backend 'foo'; known: numpy"),
         ("seeds:", "devices: [tpu]\nseeds:", "devices[0]: expected 'cpu' or 'gpu', not \"tpu\""),
         ("results: results/default\n", "", "results: missing"),
+        (
+            "mnist-5k,",
+            "mnist-5k, train_size: 9999,",
+            "experiments.baseline.data.train_size: mnist-5k has 3500",
+        ),
+        ("5e-4", ".inf", "base.optimizer.learning_rate: expected a finite number"),
+        ("seeds: [0", f"seeds: [{2**63}", "seeds[0]: expected less than 9223372036854775808"),
+        ("seeds:", "backends: []\nseeds:", "backends: "),
         ("baseline: {}", "Base Line: {}", "experiments.Base Line: use lower-case letters"),
         ("baseline: {}", "dropout: {}", ", line 30: not valid YAML: the key 'dropout' is there twice"),
         ("base:", "base: [", ", line 9: not valid YAML"),

@@ -78,3 +78,30 @@ def test_a_plugin_may_import_its_own_modules(tmp_path):
 def test_unknown_names_list_what_is_known():
     with pytest.raises(LockstepError, match="unknown backend 'tinygrad'; known: numpy, "):
         discovery.find("tinygrad")
+
+
+def test_devices_are_read_without_running_the_plugin(tmp_path):
+    mine = plugin(tmp_path, 'runs_on = ("cpu", "gpu")\nraise SystemExit')
+    assert mine.unusable("gpu") is None
+    assert discovery.find(discovery.REFERENCE).unusable("gpu") == "not written for gpu: it runs on cpu"
+
+
+def test_an_installed_package_is_found_by_its_entry_point_without_importing(tmp_path, monkeypatch):
+    """A package with metadata, as pip would leave it; and one whose package is gone."""
+    for name, package in (("outside", "outside_package.below"), ("gone", "gone_package")):
+        info = tmp_path / f"{name}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[lockstep.backends]\n{name} = {package}\n")
+    below = tmp_path / "outside_package/below"
+    below.mkdir(parents=True)
+    (tmp_path / "outside_package/__init__.py").write_text("raise SystemExit('imported')")
+    (below / "backend.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    discovery.plugins.cache_clear()
+    try:
+        assert discovery.find("outside").folder == below
+        assert discovery.find("outside").missing() is None
+        assert "gone_package" in discovery.find("gone").missing()
+    finally:
+        discovery.plugins.cache_clear()

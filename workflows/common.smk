@@ -6,7 +6,7 @@ from pathlib import Path
 from lockstep import config as configs
 from lockstep.discovery import find
 from lockstep.errors import LockstepError
-from lockstep.identity import cell_hash, source_hash
+from lockstep.identity import cell_hash, report_hash
 
 
 def read_config():
@@ -28,7 +28,7 @@ try:
 except LockstepError as error:
     raise WorkflowError(str(error))
 
-CELLS = {str(cell): cell for cell in CONFIG.cells() if not find(cell.backend).missing()}
+CELLS = {str(cell): cell for cell in CONFIG.cells() if not find(cell.backend).unusable(cell.device)}
 SELECTED = ",".join(CONFIG.backends)
 RESULTS = CONFIG.results
 METRICS = [CONFIG.folder(cell) / "metrics.json" for cell in CELLS.values()]

@@ -15,6 +15,7 @@ from lockstep.backend import Backend
 from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, MaxPool
 
 api = 1
+runs_on = ("cpu", "gpu")
 
 FUNCTIONS = {"relu": jax.nn.relu, "swish": jax.nn.silu, "tanh": jnp.tanh}
 
@@ -84,7 +85,7 @@ class JaxBackend(Backend):
     def environment(cls):
         return {
             "jax": jax.__version__,
-            "platform": jax.default_backend(),
+            "device": jax.devices()[0].device_kind,
             "NPROC": os.environ.get("NPROC", ""),
             "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
             "matmul_precision": str(jax.config.jax_default_matmul_precision),

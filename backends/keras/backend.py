@@ -15,6 +15,7 @@ from lockstep.backend import Backend
 from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, MaxPool
 
 api = 1
+runs_on = ("cpu", "gpu")
 
 tf.get_logger().setLevel("ERROR")
 
@@ -106,6 +107,7 @@ class KerasBackend(Backend):
         return {
             "keras": keras.__version__,
             "tensorflow": tf.__version__,
+            "gpus": str(len(tf.config.list_physical_devices("GPU"))),
             "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
             "tf32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
         }

@@ -14,6 +14,7 @@ from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, 
 from . import layers
 
 api = 1
+runs_on = ("cpu",)
 
 ADAM_BLOCK = 2**14  # elements: Adam makes ten passes over each block, which then stays in the cache
 

@@ -1,7 +1,7 @@
 """The fast path: each layer as a function that returns its output and its pullback.
 
 A pullback takes the cotangent of the output and returns the cotangent of the input, and for layers
-with weights those of kernel and bias.  `classroom.py` says the same things slowly; the tests hold the
+with weights those of kernel and bias.  `classroom/layers.py` says the same things slowly; the tests hold the
 two together.  Images are [B, H, W, C].
 """
 

@@ -12,6 +12,7 @@ from lockstep.backend import Backend
 from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, MaxPool
 
 api = 1
+runs_on = ("cpu", "gpu")
 
 FUNCTIONS = {"relu": F.relu, "swish": F.silu, "tanh": torch.tanh}
 TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}  # HWIO -> OIHW, (in, out) -> (out, in), bias
@@ -58,7 +59,7 @@ class TorchBackend(Backend):
             loss = F.cross_entropy(output, targets[k])
             self._adam(torch.autograd.grad(loss, list(weights.values())), *scales[k].tolist())
             logits.append(output.detach())
-        return torch.stack(logits).cpu()
+        return _Later(torch.stack(logits))
 
     def logits(self, images, masks=None):
         with torch.inference_mode():
@@ -96,6 +97,7 @@ class TorchBackend(Backend):
             "torch": torch.__version__,
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "mkldnn": str(torch.backends.mkldnn.enabled),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
             "cuda": torch.version.cuda or "none",
             "cudnn": str(torch.backends.cudnn.version() or "none"),
             "tf32": str(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32),
@@ -167,6 +169,16 @@ class TorchBackend(Backend):
             m.mul_(b1).add_(gradient, alpha=1 - b1)
             v.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
             weight.addcdiv_(m, v.sqrt().mul_(s2).add_(eps), value=-s1)
+
+
+class _Later:
+    """A tensor that is copied to the host when it is read, so that a GPU can work on meanwhile."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __array__(self, dtype=None, copy=None):
+        return self.tensor.cpu().numpy()
 
 
 def _channels_first(tensor, shape):

@@ -100,7 +100,8 @@ class Backend(ABC):
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """Logits, and the pullback: cotangent [B, *spec.output_shape] -> d<logits, cotangent>/d images.
 
-        The pullback may be called more than once, and may repeat the forward pass.
+        The pullback may be called more than once, and may repeat the forward pass; it is valid until the
+        next `load` or `train_steps`.
         """
 
     @abstractmethod

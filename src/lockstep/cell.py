@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import time
 import traceback
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lockstep import discovery, evaluation, provenance
+from lockstep import discovery, evaluation, process, provenance
 from lockstep.backend import Backend
 from lockstep.checkpoint import Checkpoint
 from lockstep.config import Cell, Config
@@ -39,7 +40,9 @@ def run(config: Config, cell: Cell, watch: Watcher) -> dict[str, Any]:
     folder = config.folder(cell)
     try:
         (folder / FAILURE).unlink(missing_ok=True)
-        with _lock(config, cell) as work:
+        with _lock(config, cell) as (work, waited):
+            if waited and (metrics := _finished(folder, cell)):
+                return metrics
             data = config.data_path(cell.experiment.data.source)
             if not data.exists():
                 sources.prepare(cell.experiment.data.source, data)
@@ -55,23 +58,33 @@ def run(config: Config, cell: Cell, watch: Watcher) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _lock(config: Config, cell: Cell) -> Iterator[Path]:
-    """The cell's work folder, held by this process alone.
+def _lock(config: Config, cell: Cell) -> Iterator[tuple[Path, bool]]:
+    """The cell's work folder, held by this process alone, and whether another held it before.
 
     The children of a killed pipeline live on; two processes must never train one cell.
     """
     work = config.results / ".work" / cell_hash(cell)
     work.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(work.with_suffix(".lock"))
+    waited = False
     try:
         lock.acquire(timeout=0)
     except Timeout:
         print(f"{cell}: another process is training this cell; waiting for it", flush=True)
         lock.acquire()
+        waited = True
     try:
-        yield work
+        yield work, waited
     finally:
         lock.release()
+
+
+def _finished(folder: Path, cell: Cell) -> dict[str, Any] | None:
+    """The metrics of this very cell, if the process that was waited for has finished it."""
+    if not all((folder / name).is_file() for name in OUTPUTS):
+        return None
+    made = json.loads((folder / "provenance.json").read_text())
+    return json.loads((folder / "metrics.json").read_text()) if made["cell_hash"] == cell_hash(cell) else None
 
 
 def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Watcher) -> dict[str, Any]:
@@ -142,10 +155,10 @@ def _timed(times: dict[str, Any], name: str) -> Iterator[None]:
 
 def _load_backend(cell: Cell) -> type[Backend]:
     plugin = discovery.find(cell.backend)
-    if reason := plugin.missing():
-        raise LockstepError(
-            f"backend {cell.backend}: {reason}; pip install -r {plugin.folder}/requirements.txt"
-        )
+    if reason := plugin.unusable(cell.device):
+        raise LockstepError(f"backend {cell.backend}: {reason}; see {plugin.folder}/requirements.txt")
+    if cell.device == "cpu":
+        process.hide_gpus()
     return discovery.load(plugin)
 
 

@@ -1,6 +1,6 @@
 """Where a run stands between epochs, so that a killed run goes on and ends in the same bits.
 
-Checkpoints lie in `results/.work/<cell hash>/`, outside the declared outputs of the pipeline, which
+Checkpoints lie in `.work/<cell hash>/` of the results, outside the declared outputs of the pipeline, which
 deletes those before a rerun.  A changed cell has another hash and never meets a stale checkpoint.
 """
 
@@ -56,7 +56,7 @@ class Checkpoint:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             history = [Epoch(int(row[0]), *map(float, row[1:])) for row in arrays.pop("history")]
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise LockstepError(
                 f"{self.path}: damaged checkpoint ({error}); delete it to train this cell from the start"
             ) from None

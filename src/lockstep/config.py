@@ -16,7 +16,8 @@ from pydantic import Field
 
 from lockstep.discovery import find, plugins
 from lockstep.errors import LockstepError
-from lockstep.experiment import Experiment, Settings
+from lockstep.experiment import Experiment
+from lockstep.settings import Settings
 from lockstep.yaml_files import holds, read, validate
 
 Device = Literal["cpu", "gpu"]
@@ -28,9 +29,11 @@ class ConfigFile(Settings):
 
     results: str = Field(description="folder for the raw data of runs")
     reports: str = Field(description="folder for tables and pages")
-    backends: list[str] | Literal["all"] = Field(default="all", description="names, or all that are found")
+    backends: Annotated[list[str], Field(min_length=1)] | Literal["all"] = Field(
+        default="all", description="names, or all that are found"
+    )
     devices: list[Device] = Field(default=["cpu"], min_length=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(min_length=1)
     base: dict[str, Any] = Field(description="settings that every experiment starts from")
     experiments: dict[str, dict[str, Any]] = Field(
         min_length=1, description="name: what this experiment changes in the base"
@@ -95,7 +98,15 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
     if backends is not None:
         for name in backends:
             _known(path, "the selection of backends", name)
+            if name not in names:
+                raise LockstepError(
+                    f"{path}: the selection of backends: this config has {', '.join(names)}, not {name}"
+                )
         names = [name for name in names if name in backends]
+        if not names:
+            raise LockstepError(
+                f"{path}: the selection of backends is empty; name one or more of the config's"
+            )
     for key, values in (("backends", names), ("devices", file.devices), ("seeds", file.seeds)):
         if len(set(values)) != len(values):
             raise LockstepError(f"{path}: {key}: a value is listed twice; list each once")
@@ -111,9 +122,11 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
     )
 
 
-def selection(text: str | None) -> list[str] | None:
-    """The names in `a,b`; no text selects every backend of the config."""
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+def selection(names: str | Sequence[str] | None) -> list[str] | None:
+    """The names in `a,b` or in a list; None selects every backend of the config."""
+    if isinstance(names, str):
+        names = names.split(",")
+    return names if names is None else [name.strip() for name in names if name.strip()]
 
 
 def schema() -> dict[str, Any]:
@@ -121,8 +134,8 @@ def schema() -> dict[str, Any]:
     whole = ConfigFile.model_json_schema()
     experiment = Experiment.model_json_schema()
     definitions = experiment.pop("$defs")
-    for definition in [experiment, *definitions.values()]:
-        definition.pop("required", None)  # a base or an override may leave anything out
+    for section in (experiment, *(definitions[name] for name in ("Data", "Model", "Adam", "Training"))):
+        section.pop("required", None)  # a base or an override may leave out any part of a section
     whole["$defs"] = {**definitions, "Overrides": experiment}
     reference = {"$ref": "#/$defs/Overrides"}
     whole["properties"]["base"] = {**reference, "description": whole["properties"]["base"]["description"]}
@@ -145,9 +158,9 @@ def _experiment(path: Path, file: ConfigFile, name: str) -> Experiment:
 
     experiment = validate(Experiment, _merge(file.base, override), str(path), section)
     try:
-        experiment.spec  # noqa: B018  shapes are checked before any job starts
+        experiment.check()
     except LockstepError as error:
-        raise LockstepError(f"{path}: experiments.{name}.model: {error}") from None
+        raise LockstepError(f"{path}: experiments.{name}.{error}") from None
     return experiment
 
 

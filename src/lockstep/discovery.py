@@ -8,6 +8,7 @@ same name in `backends/` stands in for it.
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import importlib.util
 import sys
@@ -33,6 +34,18 @@ class Plugin:
     folder: Path
 
     @property
+    def runs_on(self) -> tuple[str, ...]:
+        """The devices that it is written for: `runs_on = ("cpu", "gpu")` at the top of its backend.py."""
+        try:
+            module = ast.parse((self.folder / "backend.py").read_text())
+            for line in module.body:
+                if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "runs_on":
+                    return tuple(ast.literal_eval(line.value))
+        except (OSError, SyntaxError, ValueError):
+            pass  # importing it will say what is wrong
+        return ("cpu",)
+
+    @property
     def requirements(self) -> list[Requirement]:
         path = self.folder / "requirements.txt"
         if not path.is_file():
@@ -48,12 +61,20 @@ class Plugin:
         found = {requirement.name: _version(requirement.name) for requirement in self.requirements}
         return {name: version for name, version in found.items() if version}
 
+    def unusable(self, device: str) -> str | None:
+        """Why no cell of this backend can run on a device, found without importing; None if it can."""
+        if device not in self.runs_on:
+            return f"not written for {device}: it runs on {', '.join(self.runs_on)}"
+        return self.missing()
+
     def missing(self) -> str | None:
-        """Why this backend cannot be used here, asked of the package metadata; None if it can.
+        """Which requirements are not installed, asked of the package metadata; None if all are.
 
         Requirements with a marker (`tensorflow-cpu; platform_machine == "x86_64"`) are alternatives:
         one of them is enough, whichever build a person chose.
         """
+        if not (self.folder / "backend.py").is_file():
+            return f"not installed: there is no {self.folder / 'backend.py'}"
         installed = self.versions()
         needed = [r.name for r in self.requirements if not r.marker and r.name not in installed]
         options = [r.name for r in self.requirements if r.marker]
@@ -97,9 +118,11 @@ def _everywhere() -> Iterator[Plugin]:
     for name, folder in ({REFERENCE: reference} | here).items():
         yield Plugin(name, folder)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        module = importlib.util.find_spec(entry.value.partition(":")[0])
-        if module is not None and module.origin:
-            yield Plugin(entry.name, Path(module.origin).resolve().parent)
+        # Only the top package is looked up: that of a submodule would be imported.
+        top, *below = entry.value.partition(":")[0].split(".")
+        package_spec = importlib.util.find_spec(top)
+        places = package_spec.submodule_search_locations if package_spec else None
+        yield Plugin(entry.name, Path(places[0] if places else top, *below).resolve())
 
 
 def load(plugin: Plugin) -> type[Backend]:

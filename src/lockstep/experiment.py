@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt, ValidationError
 
 from lockstep.data.dataset import Preprocessing
 from lockstep.data.sources import SOURCES
 from lockstep.errors import LockstepError
 from lockstep.optimizer import Adam
+from lockstep.settings import Settings
 from lockstep.spec import (
     Activation,
     AvgPool,
@@ -23,10 +24,6 @@ from lockstep.spec import (
     Padding,
     Spec,
 )
-
-
-class Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Data(Settings):
@@ -101,11 +98,12 @@ class Model(Settings):
 
 
 def _activation(function: Function, slope: float | None) -> Activation:
-    if (slope is not None) != (function == "leaky_relu"):
+    try:
+        return Activation(function=function, slope=slope)
+    except ValidationError:
         raise LockstepError(
             f"activation {function} with slope {slope}: leaky_relu needs a slope, other functions take none"
-        )
-    return Activation(function=function, slope=slope)
+        ) from None
 
 
 class Training(Settings):
@@ -136,6 +134,18 @@ class Experiment(Settings):
             )
         return spec
 
+    def check(self) -> None:
+        """Raise LockstepError, with the key, where settings do not fit each other."""
+        available = SOURCES[self.data.source].train
+        if self.train_size > available:
+            raise LockstepError(
+                f"data.train_size: {self.data.source} has {available} training images, not {self.train_size}"
+            )
+        try:
+            self.spec  # noqa: B018  computes every shape
+        except LockstepError as error:
+            raise LockstepError(f"model: {error}") from None
+
     @property
     def settings(self) -> dict[str, Any]:
         """What this experiment is, in plain JSON: however it was written, equal settings are equal runs."""
@@ -144,5 +154,4 @@ class Experiment(Settings):
 
     @property
     def train_size(self) -> int:
-        available = SOURCES[self.data.source].train
-        return min(self.data.train_size or available, available)
+        return self.data.train_size or SOURCES[self.data.source].train

@@ -33,8 +33,10 @@ TRAINING_PATH = (
     "experiment",
     "identity",
     "optimizer",
+    "process",
     "provenance",
     "results",
+    "settings",
     "spec",
     "training",
     "yaml_files",
@@ -73,13 +75,19 @@ def harness_hash() -> str:
 
 @cache
 def folder_hash(folder: Path) -> str:
-    files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    return _hash(folder, files)
+    """The source of a plugin; caches and an editor's hidden files are no part of it."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    hidden = [
+        path for path in files if any(p.startswith((".", "__")) for p in path.relative_to(folder).parts[:-1])
+    ]
+    return _hash(folder, [path for path in files if path not in hidden and not path.name.startswith(".")])
 
 
-def source_hash(package: str) -> str:
-    """The source of a part of the harness that is off the training path, such as the report."""
-    return folder_hash(Path(__file__).parent / package)
+def report_hash() -> str:
+    """The source that tables and pages are made with."""
+    package = Path(__file__).parent
+    modules = [package / f"{name}.py" for name in ("statistics", "layer_table")]
+    return folder_hash(package / "report") + _hash(package, modules)
 
 
 def _hash(root: Path, files: list[Path]) -> str:

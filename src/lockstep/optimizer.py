@@ -14,17 +14,17 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from lockstep.settings import Settings
 
 
-class Adam(BaseModel):
+class Adam(Settings):
     """Kingma & Ba 2015.  `form` says where eps stands.
 
     keras: eps is added to the uncorrected sqrt(v) ("eps hat", the last lines of the paper's section 2);
     paper: eps is added to the corrected sqrt(v / (1 - b2^t)), as in its algorithm 1, torch and optax.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     learning_rate: float = Field(default=1e-4, gt=0)
     b1: float = Field(default=0.9, ge=0, lt=1)

@@ -40,7 +40,7 @@ def total_minutes(planned: Iterable[Planned], cores: int) -> float:
 
 def _planned(config: Config, cell: Cell, speeds: dict[str, float]) -> Planned:
     experiment, spec = cell.experiment, cell.experiment.spec
-    # Last and best weights, and a checkpoint of weights and two moments for those that run.
+    # Of a result, the last and the best weights are nearly all.
     size = spec.parameters * (8 if experiment.training.dtype == "float64" else 4)
     state = _state(config, cell)
     if state not in ("to do", "stale"):
@@ -51,7 +51,7 @@ def _planned(config: Config, cell: Cell, speeds: dict[str, float]) -> Planned:
 
 
 def _state(config: Config, cell: Cell) -> str:
-    if reason := find(cell.backend).missing():
+    if reason := find(cell.backend).unusable(cell.device):
         return reason
     folder = config.folder(cell)
     try:

@@ -28,3 +28,8 @@ def prepare() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_TRIM_THRESHOLD, 2**30)
         libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+
+
+def hide_gpus() -> None:
+    """Before a framework is imported for a CPU run: several of them take a GPU's memory when they see it."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""

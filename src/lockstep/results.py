@@ -23,6 +23,8 @@ def write(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             save(file)
+            file.flush()
+            os.fsync(file.fileno())  # a rename that outlives a power cut must not outlive its content
         temporary.chmod(0o644)  # mkstemp makes files that only their owner can read
         temporary.replace(path)
     finally:

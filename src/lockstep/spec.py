@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from lockstep.errors import LockstepError
+from lockstep.settings import Settings
 
 Padding = Literal["valid", "same", "full"]
 Function = Literal["relu", "leaky_relu", "swish", "tanh"]
@@ -22,11 +23,7 @@ Shape = tuple[int, ...]
 Pads = tuple[int, int]
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _Layer(_Data):
+class _Layer(Settings):
     @property
     def window(self) -> tuple[int, int]:
         """(size, stride) along one axis of what one output element sees of the layer's input."""
@@ -47,7 +44,7 @@ class Conv2D(_Layer):
         return self.kernel, self.stride
 
     def pads(self, size: int) -> Pads:
-        """Zeros (before, after) an axis of `size` elements; see `docs/design.md`, "Padding"."""
+        """Zeros (before, after) an axis of `size` elements; see `docs/contract.md`, "Conventions"."""
         if self.padding == "valid":
             return 0, 0
         if self.padding == "full":
@@ -202,11 +199,11 @@ class Node:
         return self.layer.pads(height), self.layer.pads(width)
 
 
-class Spec(_Data):
+class Spec(Settings):
     """A sequential network from `input_shape` (without the batch axis) to its last layer's output.
 
     The last layer's output is called logits, whatever the layer is: a spec that ends early taps
-    that layer.  Raises LockstepError where shapes do not fit.
+    that layer.  `nodes`, and all that follows from it, raise LockstepError where shapes do not fit.
     """
 
     input_shape: tuple[PositiveInt, ...]

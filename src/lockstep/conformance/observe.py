@@ -14,32 +14,41 @@ from lockstep.conformance.problem import STEPS, Problem, draw
 from lockstep.optimizer import Adam
 from lockstep.spec import Spec
 
+THREADS = 2
+
 Tensors = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A long-lived process with one backend, dtype, device and thread count; close it after use."""
+    """A long-lived process with one backend, dtype and device; close it after use."""
 
     backend: str
     dtype: str
+    device: str
     pool: ProcessPoolExecutor
-    device: str = "cpu"
-    threads: int = 2
 
     @classmethod
-    def start(cls, backend: str, dtype: str) -> Worker:
+    def start(cls, backend: str, dtype: str, device: str = "cpu") -> Worker:
         context = multiprocessing.get_context("spawn")  # a forked copy of a thread pool would hang
-        return cls(backend, dtype, ProcessPoolExecutor(1, context, initializer=process.prepare))
+        return cls(backend, dtype, device, ProcessPoolExecutor(1, context, initializer=process.prepare))
 
     def observe(self, spec: Spec, seed: int) -> Tensors:
         job = self.pool.submit(
-            observe, self.backend, self.dtype, self.device, self.threads, spec.model_dump_json(), seed
+            observe, self.backend, self.dtype, self.device, THREADS, spec.model_dump_json(), seed
         )
         return job.result()
 
+    def devices(self) -> list[str]:
+        """What the framework can use here."""
+        return self.pool.submit(devices, self.backend).result()
+
     def close(self) -> None:
         self.pool.shutdown()
+
+
+def devices(name: str) -> list[str]:
+    return list(discovery.load(discovery.find(name)).devices())
 
 
 def observe(name: str, dtype: str, device: str, threads: int, spec_json: str, seed: int) -> Tensors:

@@ -78,7 +78,7 @@ def load(
     try:
         with np.load(path, allow_pickle=False) as file:
             images, labels = file["images"], file["labels"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise LockstepError(f"{path}: not prepared data ({error}); delete it and run again") from None
     check(source, images, labels, where=str(path))
 

@@ -37,7 +37,7 @@ class Run:
     cell: Cell
     folder: Path
     outcome: str
-    """completed, diverged, failed, stale, not installed or missing."""
+    """completed, diverged, failed, stale, not installed, skipped (no such device) or missing."""
     reason: str = ""
     traceback: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -155,10 +155,14 @@ def _read(config: Config, cell: Cell) -> Run:
 
 def _without_results(config: Config, cell: Cell, failure: dict[str, Any]) -> tuple[str, str, str]:
     """Outcome, reason and traceback."""
+    if reason := find(cell.backend).unusable(cell.device):
+        return "not installed" if reason.startswith("not installed") else "skipped", reason, ""
     if failure:
         return "failed", failure.get("reason", "unknown"), failure.get("traceback", "")
-    if reason := find(cell.backend).missing():
-        return "not installed", reason, ""
+    source = cell.experiment.data.source
+    if not config.data_path(source).exists():
+        log = config.results / "logs/data" / f"{source}.log"
+        return "missing", f"no result yet, and no data; see {log}", ""
     return "missing", f"no result yet; see the logs in {config.results / 'logs/train' / cell.path.parent}", ""
 
 
