@@ -19,4 +19,4 @@ rule all:
     default_target: True
     input:
         REPORT,
-        METRICS,
+        FILES,

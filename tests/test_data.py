@@ -130,9 +130,15 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch):
         raise OSError("no network in this test")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setenv("LOCKSTEP_DATA", str(tmp_path))
+    monkeypatch.delenv("LOCKSTEP_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(LockstepError, match=r"could not be downloaded .*set LOCKSTEP_DATA"):
+        sources.prepare("mnist", tmp_path / "mnist.npz")
+
+
+def test_a_folder_without_the_files_is_named_and_nothing_is_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCKSTEP_DATA", str(tmp_path))
+    with pytest.raises(LockstepError, match=r"LOCKSTEP_DATA=.*: there is no train-images-idx3-ubyte or"):
         sources.prepare("mnist", tmp_path / "mnist.npz")
 
 

@@ -103,6 +103,21 @@ def test_edits_rerun_what_they_change_and_nothing_else(house):
     assert trained(snakemake(house)) == 2  # the new experiment, both backends
 
 
+def test_results_that_snakemake_did_not_make_are_rerun_when_they_are_stale(house):
+    train = ["lockstep", "train", "--experiment", "tiny", "--backend", "numpy"]
+    assert subprocess.run(train, cwd=house, env=environment(), capture_output=True).returncode == 0
+    first = snakemake(house)
+    assert trained(first) == 1  # the other experiment
+    assert "experiment=other" in first.stderr
+    shutil.rmtree(house / ".snakemake")
+    write(house, {"tiny": {"training": {"batch_size": 40}}, "other": {"optimizer": {"learning_rate": 0.003}}})
+    stale = snakemake(house)
+    assert trained(stale) == 1
+    assert "experiment=tiny" in stale.stderr
+    (house / "results/tiny/cells/tiny/numpy/cpu/seed-0/weights.npz").unlink()
+    assert trained(snakemake(house)) == 1
+
+
 def test_one_broken_and_one_uninstalled_backend_leave_the_others_report(house):
     for name in ("broken", "absent"):
         shutil.copytree(house / "backends/numpy", house / "backends" / name)
@@ -189,7 +204,7 @@ def test_an_unwritable_results_folder_is_one_line(house):
     assert run.returncode == 1
     assert run.stderr.count("\n") == 1
     assert "results" in run.stderr
-    assert "free space or mend permissions" in run.stderr
+    assert "a file stands where a folder is needed" in run.stderr
 
 
 def test_the_command_line_says_what_it_needs(house):

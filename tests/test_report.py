@@ -359,11 +359,36 @@ def test_incomplete_and_retried_cells(fake: Fake, tmp_path: Path):
     made.write(retried, wrong=0)
     made.fail(retried)
     first, second, *_ = runs.read(config).runs
-    assert (first.outcome, first.reason) == (
-        "missing",
-        "incomplete: no readable predictions.npz; run snakemake again",
+    assert first.outcome == "missing"
+    assert first.reason == (
+        "damaged or incomplete results: ValueError no predictions.npz; "
+        f"delete {config.folder(half)} and run snakemake"
     )
     assert (second.outcome, second.reason) == ("completed", f"a later try failed: {REASON}")
+
+
+DAMAGE = {
+    "predictions.npz": [b"", b"no zip", b"PK\x03\x04 half"],
+    "weights.npz": [b""],
+    "history.csv": [b"", b"\xff\xfe", b"epoch\nx\n"],
+    "metrics.json": [b"", b"{}", b'{"schema": 99}', b'{"schema": 1, "outcome": "completed"}'],
+    "provenance.json": [b"[]", b'{"schema": 1, "identity": 3}'],
+}
+
+
+@pytest.mark.parametrize(("name", "content"), [(n, c) for n, contents in DAMAGE.items() for c in contents])
+def test_one_damaged_file_costs_one_cell(fake: Fake, tmp_path: Path, name: str, content: bytes):
+    config = replace(fake.config, results=tmp_path)
+    made = Fake(config)
+    damaged, sound = made.cell("plain", "alpha", 0), made.cell("plain", "alpha", 1)
+    for cell in (damaged, sound):
+        made.write(cell, wrong=0)
+    (config.folder(damaged) / name).write_bytes(content)
+    first, second, *_ = runs.read(config).runs
+    assert first.outcome == "missing"
+    assert first.reason.startswith("damaged or incomplete results: ")
+    assert first.reason.endswith(f"delete {config.folder(damaged)} and run snakemake")
+    assert second.outcome == "completed"
 
 
 def test_pairs_differ_in_backend_or_in_device(fake: Fake):

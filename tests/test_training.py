@@ -230,9 +230,30 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(tmp_path, monkeypatch)
         write(path, arrays)
 
     monkeypatch.setattr(cells, "write_npz", full)
-    with pytest.raises(LockstepError, match=r"weights.npz: No space left on device; free space"):
+    with pytest.raises(LockstepError, match=r"weights.npz: No space left on device; free some space"):
         cells.run(config, cell, Watcher())
     assert (config.results / ".work" / cell_hash(cell) / "checkpoint.npz").exists()
+
+
+def test_an_interruption_between_files_leaves_no_mixture(tmp_path, monkeypatch):
+    config, cell = tiny(tmp_path)
+    cells.run(config, cell, Watcher())
+    assert cells.made_by(config, cell) == cell_hash(cell)
+    monkeypatch.setattr(cells, "write_npz", None)  # crashes after history.csv
+    with pytest.raises(LockstepError):
+        cells.run(config, cell, Watcher())
+    assert cells.made_by(config, cell) is None
+
+
+def test_a_backend_that_breaks_its_contract_is_told(tmp_path, monkeypatch):
+    config, cell = tiny(tmp_path)
+    numpy_backend = discovery.load(discovery.find("numpy"))
+    for wrong in (None, np.zeros((1, 1, 1)), np.zeros((9, 16, 10), int)):
+        monkeypatch.setattr(numpy_backend, "train_steps", lambda *_, wrong=wrong: wrong)
+        with pytest.raises(
+            LockstepError, match=r"train_steps returned .* expected floats of shape \(9, 16, 10\)"
+        ):
+            cells.run(config, cell, Watcher())
 
 
 def test_a_device_that_is_not_there_is_named(tmp_path):

@@ -4,9 +4,11 @@
 from pathlib import Path
 
 from lockstep import config as configs
+from lockstep.cell import OUTPUTS
 from lockstep.discovery import find
 from lockstep.errors import LockstepError
-from lockstep.identity import cell_hash, report_hash
+from lockstep.freshness import stamp
+from lockstep.identity import report_hash
 
 
 def read_config():
@@ -15,12 +17,17 @@ def read_config():
         raise LockstepError(f"give one --configfile, not {len(workflow.configfiles)}")
     path = Path(workflow.configfiles[0])
     overrides = dict(workflow.config_settings.config or {})
-    backends = overrides.pop("backends", None)
+    selected = None
+    if "backends" in overrides:
+        names = overrides.pop("backends")
+        selected = configs.selection(
+            names if isinstance(names, list) else str(names or "")
+        )
     if overrides:
         raise LockstepError(
             f"--config {', '.join(overrides)}: only `backends` can be set there; edit {path} instead"
         )
-    return configs.load(path, configs.selection(backends))
+    return configs.load(path, selected)
 
 
 try:
@@ -28,10 +35,14 @@ try:
 except LockstepError as error:
     raise WorkflowError(str(error))
 
-CELLS = {str(cell): cell for cell in CONFIG.cells() if not find(cell.backend).unusable(cell.device)}
+CELLS = {
+    str(cell): cell
+    for cell in CONFIG.cells()
+    if not find(cell.backend).unusable(cell.device)
+}
 SELECTED = ",".join(CONFIG.backends)
 RESULTS = CONFIG.results
-METRICS = [CONFIG.folder(cell) / "metrics.json" for cell in CELLS.values()]
+FILES = [CONFIG.folder(cell) / name for cell in CELLS.values() for name in OUTPUTS]
 REPORT = CONFIG.reports / "index.html"
 CELL = "{experiment}/{backend}/{device}/seed-{seed}"
 
@@ -44,8 +55,8 @@ def data_of_cell(wildcards):
     return CONFIG.data_path(cell_of(wildcards).experiment.data.source)
 
 
-def identity_of_cell(wildcards):
-    return cell_hash(cell_of(wildcards))
+def stamp_of_cell(wildcards):
+    return stamp(CONFIG, cell_of(wildcards))
 
 
 def threads_of_cell(wildcards):

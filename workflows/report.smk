@@ -4,7 +4,7 @@
 
 rule report:
     input:
-        metrics=METRICS,
+        FILES,
     output:
         page=REPORT,
     log:
@@ -21,4 +21,6 @@ rule report:
 
 
 onerror:
-    shell("lockstep report --config {CONFIG.path:q} --backends {SELECTED:q} > /dev/null")
+    shell(
+        "lockstep report --config {CONFIG.path:q} --backends {SELECTED:q} > /dev/null"
+    )

@@ -1,10 +1,11 @@
-# One job per cell.  The identity holds everything the result depends on, so an edit in one backend's
+# One job per cell.  Its stamp is renewed by whatever the result depends on, so an edit in one backend's
 # folder, or in an experiment, reruns those cells and no others.
 
 
 rule train:
     input:
         data=data_of_cell,
+        stamp=stamp_of_cell,
     output:
         metrics=RESULTS / f"cells/{CELL}/metrics.json",
         history=RESULTS / f"cells/{CELL}/history.csv",
@@ -21,8 +22,6 @@ rule train:
         gpu=gpus_of_cell,
         # A resource and not a parameter: a config file that moves reruns nothing.
         config=str(CONFIG.path),
-    params:
-        identity=identity_of_cell,
     shell:
         "lockstep train --config {resources.config:q} --experiment {wildcards.experiment:q}"
         " --backend {wildcards.backend:q} --device {wildcards.device:q} --seed {wildcards.seed:q}"

@@ -32,6 +32,17 @@ OUTPUTS = ("metrics.json", "history.csv", "predictions.npz", "weights.npz", "bes
 FAILURE = "failure.json"
 
 
+def made_by(config: Config, cell: Cell) -> str | None:
+    """The cell hash that a complete set of results was made by; None if there is none."""
+    folder = config.folder(cell)
+    try:
+        json.loads((folder / "metrics.json").read_text())
+        made = json.loads((folder / "provenance.json").read_text())["cell_hash"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(made) if all((folder / name).is_file() for name in OUTPUTS) else None
+
+
 def run(config: Config, cell: Cell, watch: Watcher) -> dict[str, Any]:
     """Train and evaluate a cell; returns what metrics.json holds.
 
@@ -41,13 +52,13 @@ def run(config: Config, cell: Cell, watch: Watcher) -> dict[str, Any]:
     try:
         (folder / FAILURE).unlink(missing_ok=True)
         with _lock(config, cell) as (work, waited):
-            if waited and (metrics := _finished(folder, cell)):
-                return metrics
+            if waited and made_by(config, cell) == cell_hash(cell):
+                return dict(json.loads((folder / "metrics.json").read_text()))
             data = config.data_path(cell.experiment.data.source)
             if not data.exists():
                 sources.prepare(cell.experiment.data.source, data)
             return _run(folder, Checkpoint(work, cell.experiment.spec), cell, data, watch)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         reason = one_line(error)
         known = isinstance(error, LockstepError | OSError)
         trace = "" if known else traceback.format_exc()
@@ -79,14 +90,6 @@ def _lock(config: Config, cell: Cell) -> Iterator[tuple[Path, bool]]:
         lock.release()
 
 
-def _finished(folder: Path, cell: Cell) -> dict[str, Any] | None:
-    """The metrics of this very cell, if the process that was waited for has finished it."""
-    if not all((folder / name).is_file() for name in OUTPUTS):
-        return None
-    made = json.loads((folder / "provenance.json").read_text())
-    return json.loads((folder / "metrics.json").read_text()) if made["cell_hash"] == cell_hash(cell) else None
-
-
 def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Watcher) -> dict[str, Any]:
     experiment, spec = cell.experiment, cell.experiment.spec
     times: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -100,6 +103,8 @@ def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Wa
     state, progress = checkpoint.load() or fresh
     backend.load(state)
     done = len(progress.history)
+    if done:
+        print(f"{cell}: resumed after epoch {done}", flush=True)
     watch.images(done * len(dataset.train))
 
     def epoch_ended(progress: Progress) -> None:
@@ -136,6 +141,8 @@ def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Wa
     state = backend.dump()
     weights = {name: state[name] for name in spec.weights}
     predictions = {"logits": logits["test"], "labels": dataset.test.labels, "index": dataset.test.index}
+    # Without metrics.json there is no result: an interruption here never mixes two runs.
+    (folder / "metrics.json").unlink(missing_ok=True)
     write_text(folder / "history.csv", _csv(progress.history))
     write_npz(folder / "predictions.npz", predictions)
     write_npz(folder / "weights.npz", weights)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import time
-import zipfile
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -56,14 +55,18 @@ class Checkpoint:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             history = [Epoch(int(row[0]), *map(float, row[1:])) for row in arrays.pop("history")]
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
             raise LockstepError(
-                f"{self.path}: damaged checkpoint ({error}); delete it to train this cell from the start"
+                f"{self.path}: damaged checkpoint ({str(error)[:100]}); "
+                "delete it to train this cell from the start"
             ) from None
         state = {n.removeprefix("state/"): value for n, value in arrays.items() if n.startswith("state/")}
         best = {n.removeprefix("best/"): value for n, value in arrays.items() if n.startswith("best/")}
         for name, shape in self.spec.weights.items():
-            if any(name not in group or group[name].shape != shape for group in (state, best)):
+            tensors = [state.get(f"{prefix}{name}") for prefix in ("", "adam/m/", "adam/v/")] + [
+                best.get(name)
+            ]
+            if any(tensor is None or tensor.shape != shape for tensor in tensors):
                 raise LockstepError(
                     f"{self.path}: a checkpoint of another spec ({name} should have the shape {shape}); "
                     "delete it to train this cell from the start"

@@ -37,6 +37,7 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
+        print("lockstep: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if os.environ.get("LOCKSTEP_TRACEBACK"):
@@ -70,7 +71,7 @@ def train(
         text = f"test accuracy {test['accuracy']:.4f}, cross-entropy {test['cross_entropy']:.4f}"
     else:
         text = f"{metrics['outcome']}: {metrics['reason']}"
-    out.print(f"{cell}: {text}")
+    out.print(f"{cell}: {text}", highlight=False)
 
 
 @app.command(rich_help_panel="run")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -21,14 +21,15 @@ from lockstep.settings import Settings
 from lockstep.yaml_files import holds, read, validate
 
 Device = Literal["cpu", "gpu"]
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+Folder = Annotated[str, Field(pattern=r"^[^\x00{}]*[^\x00{}/.]$")]
 
 
 class ConfigFile(Settings):
     """The file as a person writes it."""
 
-    results: str = Field(description="folder for the raw data of runs")
-    reports: str = Field(description="folder for tables and pages")
+    results: Folder = Field(description="folder for the raw data of runs")
+    reports: Folder = Field(description="folder for tables and pages")
     backends: Annotated[list[str], Field(min_length=1)] | Literal["all"] = Field(
         default="all", description="names, or all that are found"
     )
@@ -79,6 +80,8 @@ class Config:
     def cell(self, name: str, backend: str, device: str, seed: int) -> Cell:
         if name not in self.experiments:
             raise LockstepError(f"{self.path}: no experiment {name!r}; it has: {', '.join(self.experiments)}")
+        if device not in get_args(Device):
+            raise LockstepError(f"unknown device {device!r}; known: {', '.join(get_args(Device))}")
         find(backend)
         return Cell(name, self.experiments[name], backend, device, seed)
 
@@ -110,6 +113,8 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
     for key, values in (("backends", names), ("devices", file.devices), ("seeds", file.seeds)):
         if len(set(values)) != len(values):
             raise LockstepError(f"{path}: {key}: a value is listed twice; list each once")
+    if file.results == file.reports:
+        raise LockstepError(f"{path}: reports: name another folder than results, not {file.reports}")
     experiments = {name: _experiment(path, file, name) for name in file.experiments}
     return Config(
         path,
@@ -150,7 +155,7 @@ def _known(path: Path, key: str, name: str) -> None:
 
 def _experiment(path: Path, file: ConfigFile, name: str) -> Experiment:
     if not NAME.fullmatch(name):
-        raise LockstepError(f"{path}: experiments.{name}: use lower-case letters, digits, - and _ in names")
+        raise LockstepError(f"{path}: experiments.{name}: use up to 64 lower-case letters, digits, - and _")
     override = file.experiments[name]
 
     def section(key: Sequence[str | int]) -> str:

@@ -2,8 +2,8 @@
 
 A plugin is a folder with `backend.py` and `requirements.txt`: in `backends/` of the working
 directory, or named by an installed package under the entry-point group `lockstep.backends` (its value
-is the plugin's package).  Both are treated alike.  The reference ships with Lockstep; a folder of the
-same name in `backends/` stands in for it.
+is the plugin's package).  Both are treated alike.  Where there is no `backends/`, the checkout's is taken.
+The reference ships with Lockstep; a folder of the same name in `backends/` stands in for it.
 """
 
 from __future__ import annotations
@@ -75,11 +75,16 @@ class Plugin:
         """
         if not (self.folder / "backend.py").is_file():
             return f"not installed: there is no {self.folder / 'backend.py'}"
-        installed = self.versions()
-        needed = [r.name for r in self.requirements if not r.marker and r.name not in installed]
-        options = [r.name for r in self.requirements if r.marker]
-        if options and not any(name in installed for name in options):
-            needed.append(" or ".join(options))
+        versions = self.versions()
+
+        def met(requirement: Requirement) -> bool:
+            version = versions.get(requirement.name)
+            return version is not None and requirement.specifier.contains(version, prereleases=True)
+
+        needed = [f"{r.name}{r.specifier}" for r in self.requirements if not r.marker and not met(r)]
+        options = [r for r in self.requirements if r.marker]
+        if options and not any(map(met, options)):
+            needed.append(" or ".join(f"{r.name}{r.specifier}" for r in options))
         return f"not installed: {', '.join(needed)}" if needed else None
 
 
@@ -111,11 +116,12 @@ def find(name: str) -> Plugin:
 
 
 def _everywhere() -> Iterator[Plugin]:
-    here = {path.parent.name: path.parent.resolve() for path in Path("backends").glob("*/backend.py")}
     package = Path(__file__).parent
     shipped = package / "backends"  # in a wheel; a checkout has it at its top
-    reference = (shipped if shipped.is_dir() else package.parents[1] / "backends") / REFERENCE
-    for name, folder in ({REFERENCE: reference} | here).items():
+    ours = shipped if shipped.is_dir() else package.parents[1] / "backends"
+    here = Path("backends") if Path("backends").is_dir() else ours
+    found = {path.parent.name: path.parent.resolve() for path in here.glob("*/backend.py")}
+    for name, folder in ({REFERENCE: ours / REFERENCE} | found).items():
         yield Plugin(name, folder)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         # Only the top package is looked up: that of a submodule would be imported.
@@ -159,7 +165,7 @@ def _import(plugin: Plugin) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise LockstepError(
             f"{plugin.folder / 'backend.py'}: cannot be imported ({type(error).__name__}: {error})"

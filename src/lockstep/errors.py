@@ -1,5 +1,18 @@
 """The one exception that Lockstep shows to people, and how any other is put into one line."""
 
+import errno
+
+AGAIN = "then run the same command again: finished cells and checkpoints are kept"
+REMEDIES = {
+    errno.ENOSPC: f"free some space, {AGAIN}",
+    errno.EDQUOT: f"free some space, {AGAIN}",
+    errno.EACCES: f"mend the permissions, {AGAIN}",
+    errno.EPERM: f"mend the permissions, {AGAIN}",
+    errno.EROFS: f"name a folder that can be written, {AGAIN}",
+    errno.ENOTDIR: f"a file stands where a folder is needed: move it away, {AGAIN}",
+    errno.EEXIST: f"a file stands where a folder is needed: move it away, {AGAIN}",
+}
+
 
 class LockstepError(Exception):
     """Something a person can mend, in one line.
@@ -14,11 +27,8 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, LockstepError):
         text = str(error)
     elif isinstance(error, OSError):
-        place = error.filename2 or error.filename or "the results folder"
-        text = (
-            f"{place}: {error.strerror or error}; free space or mend permissions, then run the same "
-            "command again: finished cells and checkpoints are kept"
-        )
+        place = f"{error.filename2 or error.filename}: " if error.filename else ""
+        text = f"{place}{error.strerror or error}; {REMEDIES.get(error.errno or 0, 'check this path')}"
     else:
         text = f"{type(error).__name__}: {error}"
     return " ".join(text.split())

@@ -8,6 +8,7 @@ import numpy as np
 
 from lockstep.backend import Backend
 from lockstep.data.dataset import Affine, Split
+from lockstep.errors import LockstepError
 
 BATCH = 500
 """Images a call: one fixed size, because JAX and TensorFlow compile for each new one."""
@@ -30,8 +31,19 @@ def predict(backend: Backend, split: Split, transform: Affine, dtype: str) -> np
         images = transform(split.images[start : start + BATCH], dtype)
         missing = BATCH - len(images)
         padded = np.concatenate([images, np.zeros((missing, *images.shape[1:]), dtype)])
-        parts.append(backend.logits(padded)[: len(images)])
+        logits = np.asarray(backend.logits(padded))
+        check_logits("logits", logits, (BATCH, *logits.shape[1:]))
+        parts.append(logits[: len(images)])
     return np.concatenate(parts)
+
+
+def check_logits(method: str, logits: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise LockstepError unless a backend returned floats of the shape that its contract names."""
+    if logits.shape != shape or logits.dtype.kind != "f":
+        raise LockstepError(
+            f"{method} returned {logits.dtype} of shape {logits.shape}, expected floats of shape {shape}; "
+            "see the contract in lockstep/backend.py"
+        )
 
 
 def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ class Data(Settings):
     train_size: PositiveInt | None = Field(
         default=None, description="use fewer training images: nested subsets"
     )
-    split_seed: int = Field(default=0, ge=0)
+    split_seed: int = Field(default=0, ge=0, lt=2**63)
 
 
 class ConvolutionHere(Settings):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from lockstep.cell import made_by
 from lockstep.config import Cell, Config
 from lockstep.discovery import find
 from lockstep.identity import cell_hash
@@ -53,13 +54,8 @@ def _planned(config: Config, cell: Cell, speeds: dict[str, float]) -> Planned:
 def _state(config: Config, cell: Cell) -> str:
     if reason := find(cell.backend).unusable(cell.device):
         return reason
-    folder = config.folder(cell)
-    try:
-        provenance = json.loads((folder / "provenance.json").read_text())
-    except (OSError, ValueError):
-        return "to do"
-    finished = (folder / "metrics.json").exists()
-    return "to do" if not finished else "done" if provenance["cell_hash"] == cell_hash(cell) else "stale"
+    made = made_by(config, cell)
+    return "to do" if made is None else "done" if made == cell_hash(cell) else "stale"
 
 
 def _measured(config: Config, cells: list[Cell]) -> dict[str, float]:

@@ -27,6 +27,9 @@ def write(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
             os.fsync(file.fileno())  # a rename that outlives a power cut must not outlive its content
         temporary.chmod(0o644)  # mkstemp makes files that only their owner can read
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say which file it was
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

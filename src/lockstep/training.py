@@ -12,7 +12,7 @@ import numpy as np
 from lockstep.backend import Backend
 from lockstep.data.batches import Chunk, epoch_chunks
 from lockstep.data.dataset import Dataset
-from lockstep.evaluation import correct, cross_entropy, predict
+from lockstep.evaluation import check_logits, correct, cross_entropy, predict
 from lockstep.experiment import Experiment
 from lockstep.spec import Spec
 
@@ -110,6 +110,7 @@ def train_epoch(
     def read() -> None:
         chunk, lazy = waiting.popleft()
         logits = np.asarray(lazy)
+        check_logits("train_steps", logits, chunk.targets.shape)
         loss = cross_entropy(logits, chunk.targets)
         if not np.isfinite(loss).all():
             step = chunk.first_step + int(np.argmin(np.isfinite(loss).all(axis=1)))

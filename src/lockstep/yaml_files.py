@@ -19,12 +19,24 @@ Model = TypeVar("Model", bound=BaseModel)
 Key = Sequence[str | int]
 
 
+INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 floats (1e-4 is a number), and no key twice."""
+    """YAML 1.2 numbers (1e-4 is one, 1:30 and 010 are not), keys that are text, and no key twice."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  as in the base class, without its YAML 1.1 numbers
+        first: [pair for pair in pairs if pair[0] not in (INT, FLOAT)]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:str":
+                raise yaml.MarkedYAMLError(
+                    problem="a key must be text; put it in quotes", problem_mark=key.start_mark
+                )
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
@@ -33,10 +45,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.add_implicit_resolver(INT, re.compile(r"[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
+    FLOAT,
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|nan)$"),
+    list("-+.0123456789"),
 )
 
 
@@ -53,6 +66,8 @@ def read(path: Path) -> dict[str, Any]:
         raise LockstepError(
             f"{path}{f', line {mark.line + 1}' if mark else ''}: not valid YAML: {problem}"
         ) from None
+    except (ValueError, RecursionError) as error:
+        raise LockstepError(f"{path}: not a config: {str(error)[:100]}") from None
     if not isinstance(content, dict):
         raise LockstepError(f"{path}: expected `key: value` lines, found {type(content).__name__}")
     return content
@@ -65,7 +80,9 @@ def validate(
     try:
         # Strict JSON mode takes a list for a tuple and 1 for 1.0, but never "5" or true for 5.
         return model.model_validate_json(json.dumps(content, default=str), strict=True)
-    except ValidationError as invalid:
+    except (ValueError, RecursionError) as invalid:
+        if not isinstance(invalid, ValidationError):
+            raise LockstepError(f"{file}: not a config: {str(invalid)[:100]}") from None
         errors = invalid.errors()
     # In a union every branch complains: the deepest complaint is about the branch that was meant.
     # A misspelt key also counts as a missing one: the misspelling says more.

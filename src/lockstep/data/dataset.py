@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -78,8 +77,10 @@ def load(
     try:
         with np.load(path, allow_pickle=False) as file:
             images, labels = file["images"], file["labels"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise LockstepError(f"{path}: not prepared data ({error}); delete it and run again") from None
+    except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
+        raise LockstepError(
+            f"{path}: not prepared data ({str(error)[:100]}); delete it and run again"
+        ) from None
     check(source, images, labels, where=str(path))
 
     drawn = len(labels) - known.test if known.test_is_last else len(labels)

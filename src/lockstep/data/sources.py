@@ -64,7 +64,7 @@ MNIST_MIRRORS = (
 
 
 def read_mnist() -> Arrays:
-    """The original 60,000 + 10,000, from $LOCKSTEP_DATA if the IDX files are there, else downloaded."""
+    """The original 60,000 + 10,000: from $LOCKSTEP_DATA if that is set, else downloaded into a cache."""
     parts = [parse_idx(*_mnist_file(name, sha256)) for name, sha256 in MNIST_FILES.items()]
     images, labels = np.concatenate(parts[0::2]), np.concatenate(parts[1::2])
     return images[..., np.newaxis], labels
@@ -73,12 +73,7 @@ def read_mnist() -> Arrays:
 def _mnist_file(name: str, sha256: str) -> tuple[bytes, str]:
     """The uncompressed bytes of one IDX file, checked, and where they came from."""
     folder = os.environ.get("LOCKSTEP_DATA")
-    local = (
-        [path for path in (Path(folder, name), Path(folder, f"{name}.gz")) if path.is_file()]
-        if folder
-        else []
-    )
-    path = local[0] if local else _download(name)
+    path = _local(Path(folder), name) if folder else _download(name)
     try:
         raw = path.read_bytes()
         content = gzip.decompress(raw) if path.suffix == ".gz" else raw
@@ -92,9 +87,20 @@ def _mnist_file(name: str, sha256: str) -> tuple[bytes, str]:
     return content, str(path)
 
 
+def _local(folder: Path, name: str) -> Path:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise LockstepError(
+        f"LOCKSTEP_DATA={folder}: there is no {name} or {name}.gz; "
+        "put it there, or unset LOCKSTEP_DATA to download"
+    )
+
+
 def _download(name: str) -> Path:
     import pooch  # only a download needs it, and it is slow to import
 
+    pooch.get_logger().setLevel("WARNING")
     errors = []
     for mirror in MNIST_MIRRORS:
         try:

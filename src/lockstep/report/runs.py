@@ -7,17 +7,19 @@ source code or the versions that happen to be here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from lockstep.cell import FAILURE, OUTPUTS
 from lockstep.config import Cell, Config
 from lockstep.discovery import find
+from lockstep.results import SCHEMA
+from lockstep.training import Epoch
 
 COMPLETED = "completed"
 STALE = "results of another configuration; run snakemake again"
@@ -140,17 +142,45 @@ def _read(config: Config, cell: Cell) -> Run:
     failure = _json(folder / FAILURE)
     if not (folder / "metrics.json").exists():
         return Run(cell, folder, *_without_results(config, cell, failure))
-    absent = list(_absent(folder))
-    if absent:
-        return Run(
-            cell, folder, "missing", f"incomplete: no readable {', '.join(absent)}; run snakemake again"
-        )
     metrics, provenance = _json(folder / "metrics.json"), _json(folder / "provenance.json")
-    if provenance.get("identity", {}).get("experiment") != cell.experiment.settings:
-        return Run(cell, folder, "stale", STALE)
-    later = f"a later try failed: {failure['reason']}" if "reason" in failure else ""
-    reason = "; ".join(part for part in (metrics["reason"], later) if part)
-    return Run(cell, folder, metrics["outcome"], reason, failure.get("traceback", ""), metrics, provenance)
+    try:
+        if provenance["identity"]["experiment"] != cell.experiment.settings:
+            return Run(cell, folder, "stale", STALE)
+        later = f"a later try failed: {failure['reason']}" if "reason" in failure else ""
+        reason = "; ".join(part for part in (metrics["reason"], later) if part)
+        trace = failure.get("traceback", "")
+        run = Run(cell, folder, metrics["outcome"], reason, trace, metrics, provenance)
+        _check(run)
+        return run
+    except Exception as error:  # whatever a damaged file leads to
+        found = f"damaged or incomplete results: {' '.join(f'{type(error).__name__} {error}'.split())[:100]}"
+        return Run(cell, folder, "missing", f"{found}; delete {folder} and run snakemake")
+
+
+def _check(run: Run) -> None:
+    """Raise something unless the files of a result hold what the tables and pages read."""
+    if absent := [name for name in OUTPUTS if not (run.folder / name).is_file()]:
+        raise ValueError(f"no {', '.join(absent)}")
+    if run.metrics["schema"] != SCHEMA or run.provenance["schema"] != SCHEMA:
+        raise ValueError(f"not of schema {SCHEMA}")
+    _ = run.provenance["identity"]["harness"], run.provenance["machine"]["system"], run.provenance["times"]
+    history = pd.read_csv(run.folder / "history.csv")
+    history[[column.name for column in fields(Epoch)]].astype(float)
+    arrays = run.predictions
+    if not len(arrays["logits"]) == len(arrays["labels"]) == len(arrays["index"]):
+        raise ValueError("predictions.npz has arrays of different lengths")
+    for name in ("weights.npz", "best.npz"):
+        if run.arrays(name).keys() != run.cell.experiment.spec.weights.keys():
+            raise ValueError(f"{name} does not hold the weights of the spec")
+    if run.usable:
+        tested = {
+            row["n"] for row in run.metrics["measurements"] if row["split"] == "test" and not row["condition"]
+        }
+        if (
+            tested != {len(arrays["logits"])}
+            or not np.isfinite([run.test("accuracy"), run.test("cross_entropy")]).all()
+        ):
+            raise ValueError("metrics.json and predictions.npz do not fit each other")
 
 
 def _without_results(config: Config, cell: Cell, failure: dict[str, Any]) -> tuple[str, str, str]:
@@ -164,13 +194,6 @@ def _without_results(config: Config, cell: Cell, failure: dict[str, Any]) -> tup
         log = config.results / "logs/data" / f"{source}.log"
         return "missing", f"no result yet, and no data; see {log}", ""
     return "missing", f"no result yet; see the logs in {config.results / 'logs/train' / cell.path.parent}", ""
-
-
-def _absent(folder: Path) -> Iterator[str]:
-    for name in OUTPUTS:
-        path = folder / name
-        if not path.is_file() or (path.suffix == ".json" and not _json(path)):
-            yield name
 
 
 def _json(path: Path) -> dict[str, Any]:
