@@ -1,6 +1,7 @@
 # The config, checked before any job starts, and the table of cells that the rules are made from.
 # Parsing imports no deep-learning framework and asks no hardware.
 
+from os.path import relpath
 from pathlib import Path
 
 from lockstep import config as configs
@@ -15,7 +16,7 @@ def read_config():
     """The one config file that Snakemake was given, read by the harness itself."""
     if len(workflow.configfiles) != 1:
         raise LockstepError(f"give one --configfile, not {len(workflow.configfiles)}")
-    path = Path(workflow.configfiles[0])
+    path = Path(relpath(workflow.configfiles[0]))
     overrides = dict(workflow.config_settings.config or {})
     selected = None
     if "backends" in overrides:
