@@ -28,6 +28,7 @@ ConfigOption = Annotated[Path, typer.Option("--config", help="config file", meta
 BackendsOption = Annotated[
     str | None, typer.Option("--backends", help="a subset, separated by commas", metavar="NAMES")
 ]
+INTERRUPTED = 130  # how typer ends after Ctrl-C
 DEFAULT = Path("config/config.yaml")
 
 
@@ -36,9 +37,10 @@ def main() -> None:
     process.prepare()  # before a command imports NumPy, which starts its thread pool
     try:
         app()
-    except KeyboardInterrupt:
-        print("lockstep: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            print("lockstep: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        raise
     except Exception as error:
         if os.environ.get("LOCKSTEP_TRACEBACK"):
             raise
@@ -51,7 +53,7 @@ def main() -> None:
 def train(
     experiment: Annotated[str, typer.Option(help="name in the config")],
     backend: Annotated[str, typer.Option(help="name of a backend")],
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1)] = 0,
     device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
     config: ConfigOption = DEFAULT,
 ) -> None:
