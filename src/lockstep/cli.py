@@ -67,9 +67,8 @@ def train(
     with watching(cell) as watcher:
         metrics = cells.run(settings, cell, watcher)
     if metrics["outcome"] == "completed":
-        test = {
-            row["metric"]: row["value"] for row in metrics["measurements"][::-1] if row["split"] == "test"
-        }
+        rows = [row for row in metrics["measurements"] if row["split"] == "test" and not row["condition"]]
+        test = {row["metric"]: row["value"] for row in rows}
         text = f"test accuracy {test['accuracy']:.4f}, cross-entropy {test['cross_entropy']:.4f}"
     else:
         text = f"{metrics['outcome']}: {metrics['reason']}"
