@@ -42,13 +42,12 @@ class JaxBackend(Backend):
         self.load({name: np.zeros(shape) for name, shape in spec.weights.items()})
 
     def load(self, state):
-        def tensors(prefix, default):
-            chosen = {
-                name: state.get(prefix + name, default(shape)) for name, shape in self.spec.weights.items()
-            }
+        def tensors(prefix):
+            shapes = self.spec.weights.items()
+            chosen = {name: state.get(prefix + name, np.zeros(shape)) for name, shape in shapes}
             return jax.device_put(self._cast(chosen), self.device)
 
-        self.state = tuple(tensors(prefix, np.zeros) for prefix in ("", "adam/m/", "adam/v/"))
+        self.state = tensors(""), tensors("adam/m/"), tensors("adam/v/")
 
     def dump(self):
         return {

@@ -18,7 +18,6 @@ from lockstep.errors import LockstepError
 Model = TypeVar("Model", bound=BaseModel)
 Key = Sequence[str | int]
 
-
 INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 
