@@ -205,6 +205,10 @@ def test_an_unwritable_results_folder_is_one_line(house):
     assert run.stderr.count("\n") == 1
     assert "results" in run.stderr
     assert "a file stands where a folder is needed" in run.stderr
+    pipeline = snakemake(house)
+    assert pipeline.returncode != 0
+    assert "a file stands where a folder is needed" in pipeline.stderr
+    assert "Traceback" not in pipeline.stderr
 
 
 def test_the_command_line_says_what_it_needs(house):

@@ -23,6 +23,7 @@ from lockstep.checkpoint import Checkpoint
 from lockstep.config import Cell, Config
 from lockstep.data.batches import epoch_chunks
 from lockstep.errors import LockstepError
+from lockstep.freshness import stamp
 from lockstep.identity import TRAINING_PATH, cell_hash, folder_hash
 from lockstep.training import Watcher
 
@@ -295,6 +296,18 @@ def test_a_process_that_waited_takes_the_result_it_waited_for(tmp_path, monkeypa
 @contextmanager
 def no_lock(config: Config, cell: Cell):
     yield config.results / ".work" / cell_hash(cell), False
+
+
+def test_a_stamp_is_newer_than_results_exactly_when_they_are_stale(tmp_path):
+    config, cell = tiny(tmp_path)
+    cells.run(config, cell, Watcher())
+    results = config.folder(cell) / "metrics.json"
+    path = stamp(config, cell)
+    assert path.stat().st_mtime < results.stat().st_mtime
+    provenance = config.folder(cell) / "provenance.json"
+    provenance.write_text(provenance.read_text().replace(cell_hash(cell), "another"))  # copied from elsewhere
+    assert stamp(config, cell) == path
+    assert path.stat().st_mtime >= results.stat().st_mtime
 
 
 def test_hidden_files_and_caches_are_no_part_of_a_plugin(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 from lockstep import config as configs
 from lockstep.cell import OUTPUTS
 from lockstep.discovery import find
-from lockstep.errors import LockstepError
+from lockstep.errors import LockstepError, one_line
 from lockstep.freshness import stamp
 from lockstep.identity import report_hash
 
@@ -33,14 +33,15 @@ def read_config():
 
 try:
     CONFIG = read_config()
-except LockstepError as error:
-    raise WorkflowError(str(error))
+    CELLS = {
+        str(cell): cell
+        for cell in CONFIG.cells()
+        if not find(cell.backend).unusable(cell.device)
+    }
+    STAMPS = {name: stamp(CONFIG, cell) for name, cell in CELLS.items()}
+except (LockstepError, OSError) as error:
+    raise WorkflowError(one_line(error))
 
-CELLS = {
-    str(cell): cell
-    for cell in CONFIG.cells()
-    if not find(cell.backend).unusable(cell.device)
-}
 SELECTED = ",".join(CONFIG.backends)
 RESULTS = CONFIG.results
 FILES = [CONFIG.folder(cell) / name for cell in CELLS.values() for name in OUTPUTS]
@@ -57,7 +58,7 @@ def data_of_cell(wildcards):
 
 
 def stamp_of_cell(wildcards):
-    return stamp(CONFIG, cell_of(wildcards))
+    return STAMPS[CELL.format(**wildcards)]
 
 
 def threads_of_cell(wildcards):

@@ -21,8 +21,11 @@ def stamp(config: Config, cell: Cell) -> Path:
     current = cell_hash(cell)
     if not path.is_file() or path.read_text() != current:
         write_text(path, current)
-    if made_by(config, cell) == current:
-        oldest = min((config.folder(cell) / name).stat().st_mtime for name in OUTPUTS)
-        if path.stat().st_mtime >= oldest:
-            os.utime(path, (oldest - 1, oldest - 1))
+    made = made_by(config, cell)
+    if made is not None:
+        times = [(config.folder(cell) / name).stat().st_mtime for name in OUTPUTS]
+        if made == current and path.stat().st_mtime >= min(times):
+            os.utime(path, (min(times) - 1, min(times) - 1))
+        elif made != current and path.stat().st_mtime <= max(times):
+            os.utime(path)
     return path

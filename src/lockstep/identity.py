@@ -76,11 +76,12 @@ def harness_hash() -> str:
 @cache
 def folder_hash(folder: Path) -> str:
     """The source of a plugin; caches and an editor's hidden files are no part of it."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    hidden = [
-        path for path in files if any(p.startswith((".", "__")) for p in path.relative_to(folder).parts[:-1])
-    ]
-    return _hash(folder, [path for path in files if path not in hidden and not path.name.startswith(".")])
+
+    def counts(path: Path) -> bool:
+        parts = path.relative_to(folder).parts
+        return path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in parts)
+
+    return _hash(folder, [path for path in folder.rglob("*") if counts(path)])
 
 
 def report_hash() -> str:
