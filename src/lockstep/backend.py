@@ -127,6 +127,11 @@ class Backend(ABC):
         """What can be used here: "cpu", "gpu"; empty if nothing can.  Asking may start the framework."""
 
     @classmethod
+    def dtypes(cls, device: str) -> Sequence[str]:
+        """What a device can compute in; some accelerators have no float64, and no proof in it."""
+        return ("float32", "float64")
+
+    @classmethod
     @abstractmethod
     def environment(cls) -> Mapping[str, str]:
         """Versions and switches that change bits or speed."""

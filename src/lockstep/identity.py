@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lockstep.config import Cell
 from lockstep.data.sources import SOURCES
-from lockstep.discovery import find
+from lockstep.discovery import REFERENCE, find
 
 TRAINING_PATH = (
     "backend",
@@ -60,7 +61,7 @@ def identity(cell: Cell) -> dict[str, Any]:
 
 
 def cell_hash(cell: Cell) -> str:
-    return hashlib.sha256(json.dumps(identity(cell), sort_keys=True).encode()).hexdigest()[:16]
+    return _digest(identity(cell))
 
 
 @cache
@@ -84,11 +85,31 @@ def folder_hash(folder: Path) -> str:
     return _hash(folder, [path for path in folder.rglob("*") if counts(path)])
 
 
+def conformance_hash(backend: str, device: str, tiers: Sequence[str], steps: int, pairs: int) -> str:
+    """Of everything that a certificate depends on: what is measured, the harness, the plugin and the reference."""
+    plugin, reference = find(backend), find(REFERENCE)
+    parts = {
+        "backend": backend,
+        "device": device,
+        "tiers": list(tiers),
+        "steps": steps,
+        "pairs": pairs,
+        "harness": [harness_hash(), folder_hash(Path(__file__).parent / "conformance")],
+        "plugins": [folder_hash(plugin.folder), folder_hash(reference.folder)],
+        "versions": {"numpy": importlib.metadata.version("numpy"), **plugin.versions()},
+    }
+    return _digest(parts)
+
+
 def report_hash() -> str:
     """The source that tables and pages are made with."""
     package = Path(__file__).parent
     modules = [package / f"{name}.py" for name in ("statistics", "layer_table")]
     return folder_hash(package / "report") + _hash(package, modules)
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _hash(root: Path, files: list[Path]) -> str:

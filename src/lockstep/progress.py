@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -38,3 +38,13 @@ def watching(cell: Cell) -> Iterator[training.Watcher]:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(str(cell), total=epochs * cell.experiment.train_size)
         yield training.Watcher(images=lambda count: bar.advance(task, count), epoch=line)
+
+
+@contextmanager
+def counting(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar that advances before each piece of work and says what it is; nothing where there is no terminal."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=total)
+        yield lambda what: bar.update(task, advance=1, description=what)

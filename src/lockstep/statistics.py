@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy.special import stdtrit  # scipy.stats takes most of a second to import
+from scipy.special import stdtr, stdtrit  # scipy.stats takes most of a second to import
 
 CONFIDENCE = 0.95
 FEW = 8
@@ -86,3 +86,55 @@ def churn(first: np.ndarray, second: np.ndarray) -> float:
 def binomial_error(share: float, n: int) -> float:
     """Standard error of a share measured on n independent images: sqrt(p (1 - p) / n)."""
     return math.sqrt(share * (1 - share) / n)
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Whether paired differences are zero but for a margin, by two one-sided tests."""
+
+    difference: Estimate
+    margin: float
+    low: float
+    """90 % interval of the mean difference: equal where it lies within the margin."""
+    high: float
+    p: float
+    needed: int | None
+    """Pairs that would tell with a power of 90 %, were the true difference 0 and the spread as seen."""
+
+    @property
+    def verdict(self) -> str:
+        if math.isnan(self.p) or self.difference.n < FEW:
+            return "cannot tell"
+        if self.p < 1 - CONFIDENCE:
+            return "equal"
+        return "different" if self.low > self.margin or self.high < -self.margin else "cannot tell"
+
+
+def equivalence(values: Sequence[float], margin: float) -> Equivalence:
+    """Two one-sided t tests of paired differences against +-margin.
+
+    Schuirmann (1987), "A comparison of the two one-sided tests procedure and the power approach".
+    p is the larger of the two.  Without spread, or with one pair, there is no test: NaN.
+    """
+    difference = estimate(values)
+    n = difference.n
+    if not difference.has_interval:
+        return Equivalence(difference, margin, math.nan, math.nan, math.nan, None)
+    error = difference.sd / math.sqrt(n)
+    half = float(stdtrit(n - 1, CONFIDENCE)) * error
+    p = float(stdtr(n - 1, (abs(difference.mean) - margin) / error))
+    low, high = difference.mean - half, difference.mean + half
+    return Equivalence(difference, margin, low, high, p, pairs_needed(difference.sd, margin))
+
+
+def pairs_needed(sd: float, margin: float, power: float = 0.9) -> int:
+    """The least n with n >= (t(0.95, n-1) + t((1 + power) / 2, n-1))^2 (sd / margin)^2.
+
+    The usual sample size of two one-sided tests when the true difference is 0: Chow, Shao & Wang,
+    "Sample size calculations in clinical research", section 3.2, with t for the normal quantiles.
+    """
+    ratio = sd / margin
+    n = max(2, int((1.64 + 1.64) ** 2 * ratio**2))  # below what normal quantiles would ask for
+    while n < (float(stdtrit(n - 1, CONFIDENCE)) + float(stdtrit(n - 1, (1 + power) / 2))) ** 2 * ratio**2:
+        n += 1
+    return n

@@ -1,19 +1,19 @@
-"""How far two results are apart, and how far they may be."""
+"""How far two results are apart."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-LIMITS = {"T1": 1e-12, "T2": 1e-12, "T3": 1e-5}
-"""T1: float64, step 0; T2: float64, after some steps; T3: float32, step 0.  See `docs/contract.md`."""
 FLOOR = 1e-3
 """Norms below this count as this: dead units have gradients of zero, which have no relative error."""
 EXEMPT_PIXELS = 0.005
 """Share of an input gradient that is left out: near-ties of a pool, which rounding breaks either way."""
 
 
-def distance(measured: np.ndarray, reference: np.ndarray, exempt: float = 0.0) -> float:
-    """||measured - reference|| / max(||reference||, FLOOR); inf where shapes differ or a value is NaN.
+def distance(measured: np.ndarray, reference: np.ndarray, exempt: float = 0.0, floor: float = FLOOR) -> float:
+    """||measured - reference|| / max(||reference||, floor); inf where shapes differ or a value is NaN.
 
     exempt: the share of elements, those with the largest differences, that does not count.
     """
@@ -21,15 +21,30 @@ def distance(measured: np.ndarray, reference: np.ndarray, exempt: float = 0.0) -
         return float("inf")
     difference = np.sort(np.abs(measured.astype(np.float64) - reference).ravel())
     counted = difference[: difference.size - int(exempt * difference.size)]
-    return float(np.linalg.norm(counted) / max(float(np.linalg.norm(reference)), FLOOR))
+    return float(np.linalg.norm(counted) / max(float(np.linalg.norm(reference)), floor))
 
 
-def distances(measured: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict[str, float]:
-    """The distance of every quantity of `reference`; a quantity that is missing is infinitely far."""
-    missing = np.array(np.nan)
-    return {
-        name: distance(
-            measured.get(name, missing), value, EXEMPT_PIXELS if name.startswith("input gradient") else 0.0
-        )
-        for name, value in reference.items()
-    }
+def distance_of(quantity: str, measured: np.ndarray, reference: np.ndarray) -> float:
+    """The distance as tiers count it, by what the quantity is called.
+
+    Vectors of training (all weights or moments together) are never zero and need no floor.
+    """
+    exempt = EXEMPT_PIXELS if quantity.startswith("input gradient") else 0.0
+    return distance(measured, reference, exempt, floor=1e-300 if ": " in quantity else FLOOR)
+
+
+def what_is_wrong(measured: np.ndarray, reference: np.ndarray) -> str:
+    """Why a distance is infinite."""
+    if measured.shape != reference.shape:
+        return f"shape {measured.shape}, expected {reference.shape}"
+    return "NaN or infinite values" if not np.isfinite(measured).all() else ""
+
+
+def travel_error(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> float:
+    """||a - b|| / ||b - start|| over all weights: how far two runs are apart, of how far they have come."""
+
+    def norm(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> float:
+        squares = [np.sum((first[name].astype(np.float64) - second[name]) ** 2) for name in start]
+        return float(np.sqrt(sum(squares)))
+
+    return norm(a, b) / norm(b, start)

@@ -1,115 +1,115 @@
-"""What a backend computes on a problem, observed in a process that holds this backend alone."""
+"""What a backend computes on a problem: every quantity of tiers T1 to T3, by name.
+
+These functions run in the backend's own process (`Worker.call`), or here for NumPy.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from lockstep import discovery, process
+from lockstep import discovery
 from lockstep.backend import Backend
-from lockstep.conformance.problem import STEPS, Problem, draw
+from lockstep.conformance.problem import STEPS, Problem, Tensors
+from lockstep.conformance.worker import Make, Stop, stop
+from lockstep.evaluation import cross_entropy
 from lockstep.optimizer import Adam
 from lockstep.spec import Spec
 
-THREADS = 2
-
-Tensors = dict[str, np.ndarray]
+ADAM = Adam(learning_rate=1e-3)
 
 
 @dataclass(frozen=True)
-class Worker:
-    """A long-lived process with one backend, dtype and device; close it after use."""
+class Observation:
+    """The quantities up to where the backend stopped, if it did."""
 
-    backend: str
-    dtype: str
-    device: str
-    pool: ProcessPoolExecutor
-
-    @classmethod
-    def start(cls, backend: str, dtype: str, device: str = "cpu") -> Worker:
-        context = multiprocessing.get_context("spawn")  # a forked copy of a thread pool would hang
-        return cls(backend, dtype, device, ProcessPoolExecutor(1, context, initializer=process.prepare))
-
-    def observe(self, spec: Spec, seed: int) -> Tensors:
-        job = self.pool.submit(
-            observe, self.backend, self.dtype, self.device, THREADS, spec.model_dump_json(), seed
-        )
-        return job.result()
-
-    def devices(self) -> list[str]:
-        """What the framework can use here."""
-        return self.pool.submit(devices, self.backend).result()
-
-    def close(self) -> None:
-        self.pool.shutdown()
+    tensors: Tensors
+    stop: Stop | None = None
 
 
-def devices(name: str) -> list[str]:
-    return list(discovery.load(discovery.find(name)).devices())
+def observe(make: Make, backend: str, spec: Spec, problem: Problem, training: bool) -> Observation:
+    """Step 0, in the order in which an author writes the methods; with `training`, STEPS steps too."""
+    found: Tensors = {}
+    try:
+        for part in _parts(make(spec, ADAM), spec, problem, training):
+            found |= part
+    except (Exception, SystemExit) as error:  # a plugin may do anything
+        return Observation(found, stop(error, discovery.find(backend).folder))
+    return Observation(found)
 
 
-def observe(name: str, dtype: str, device: str, threads: int, spec_json: str, seed: int) -> Tensors:
-    """Every quantity of tiers T1 to T3, by name; of a spec whose output is no vector, the forward ones."""
-    spec = Spec.model_validate_json(spec_json)
-    backend_class = discovery.load(discovery.find(name))
-    adam = Adam(learning_rate=1e-3)
-    backend = backend_class(spec, adam, device=device, dtype=dtype, threads=threads, deterministic=True)
-    problem = draw(spec, seed, dtype)
-    found = _forward(backend, problem)
+def _parts(backend: Backend, spec: Spec, problem: Problem, training: bool) -> Iterator[Tensors]:
+    backend.load(problem.weights)
+    yield {f"dump {name}": value for name, value in backend.dump().items()}
+    yield from _forward(backend, problem)
     if len(spec.output_shape) == 1:
-        found |= _gradients(backend, problem) | _travel(backend, adam, problem)
-    return found
-
-
-def _forward(backend: Backend, problem: Problem) -> Tensors:
-    images, masks = problem.images[0], _step(problem.masks, 0)
-    backend.load(problem.weights)
-    logits, pullback = backend.vjp(images, masks)
-    return {
-        "logits": backend.logits(images),
-        "logits with dropout": backend.logits(images, masks),
-        "logits of vjp": logits,
-        "input gradient": pullback(problem.cotangent),
-        "input gradient, second call": pullback(2 * problem.cotangent),
-    }
-
-
-def _gradients(backend: Backend, problem: Problem) -> Tensors:
-    images, targets = problem.images[0], problem.targets[0]
-    backend.load(problem.weights)
-    loss, gradients = backend.loss_and_gradients(images, targets, _step(problem.masks, 0))
-    noisy_loss, noisy = backend.loss_and_gradients(images, targets, None, _step(problem.weight_noise, 0))
-    return {
-        "loss": np.array(loss),
-        "loss with weight noise": np.array(noisy_loss),
-        **{f"gradient {name}": value for name, value in gradients.items()},
-        **{f"gradient with weight noise {name}": value for name, value in noisy.items()},
-    }
-
-
-def _travel(backend: Backend, adam: Adam, problem: Problem) -> Tensors:
-    """K steps from fresh moments in one call, then one more from the dumped state."""
-    images, targets, masks = problem.images, problem.targets, problem.masks
-    backend.load(problem.weights)
-    logits = np.asarray(
-        backend.train_steps(images, targets, masks, adam.scales(1, STEPS), problem.weight_noise)
-    )
+        yield from _gradients(backend, problem)
+    yield from _pullback(backend, problem)
+    if training:
+        yield from _training(backend, problem)
     backend.synchronize()
-    state = backend.dump()
+    backend.environment()
+
+
+def _forward(backend: Backend, problem: Problem) -> Iterator[Tensors]:
+    images = problem.images[0]
+    yield {"logits": backend.logits(images)}
+    if problem.masks:
+        yield {"logits with dropout": backend.logits(images, problem.step_masks(0))}
+
+
+def _gradients(backend: Backend, problem: Problem) -> Iterator[Tensors]:
+    images, targets = problem.images[0], problem.targets[0]
+    for suffix, masks, noise in (
+        ("", problem.step_masks(0), None),
+        (" with weight noise", None, problem.step_noise(0)),
+    ):
+        loss, gradients = backend.loss_and_gradients(images, targets, masks, noise)
+        yield {f"loss{suffix}": np.array(loss)}
+        yield {f"gradient{suffix} {name}": value for name, value in gradients.items()}
+
+
+def _pullback(backend: Backend, problem: Problem) -> Iterator[Tensors]:
+    logits, pullback = backend.vjp(problem.images[0], problem.step_masks(0))
+    yield {"logits of vjp": logits, "input gradient": pullback(problem.cotangent)}
+    yield {"input gradient, second call": pullback(2 * problem.cotangent)}
+
+
+def _training(backend: Backend, problem: Problem) -> Iterator[Tensors]:
+    """The calls of a problem, each from where the one before ended; then two loads."""
+    backend.load(problem.weights)
+    state: Tensors = {}
+    for name, call in problem.calls(ADAM):
+        yield {f"loss: {name}": _losses(backend, call)}
+        state = backend.dump()
+        yield _flat(name, state, problem)
+    _, first_step = next(problem.calls(ADAM))
+    backend.load(problem.weights)  # without moments: those that are there must become zero
+    backend.train_steps(*first_step)
+    yield _flat("load without moments", backend.dump(), problem)
     backend.load(state)
-    first = {name: mask[:1] for name, mask in masks.items()}
-    backend.train_steps(images[:1], targets[:1], first, adam.scales(STEPS + 1, 1))
-    reloaded = backend.dump()
+    images, targets, masks, *_ = first_step
+    backend.train_steps(images, targets, masks, ADAM.scales(STEPS + 1, 1))
+    yield _flat("load with moments", backend.dump(), problem)
+
+
+def _losses(backend: Backend, call: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Mean loss of each step, by the harness: float64 [K]."""
+    logits = np.asarray(backend.train_steps(*call))
+    return cross_entropy(logits, call[1]).mean(axis=-1)
+
+
+def _flat(name: str, state: Tensors, problem: Problem) -> Tensors:
+    """How far all weights have travelled from the start, and Adam's moments, each as one vector."""
+
+    def vector(prefix: str) -> np.ndarray:
+        return np.concatenate([state[prefix + weight].ravel() for weight in problem.weights])
+
+    start = np.concatenate([weight.ravel() for weight in problem.weights.values()])
     return {
-        "training logits": logits,
-        **{f"travel {name}": state[name] - start for name, start in problem.weights.items()},
-        **{f"travel after reload {name}": reloaded[name] - start for name, start in problem.weights.items()},
-        **{f"training moment {name}": value for name, value in state.items() if name.startswith("adam/")},
+        f"moment m: {name}": vector("adam/m/"),
+        f"moment v: {name}": vector("adam/v/"),
+        f"travel: {name}": vector("") - start,
     }
-
-
-def _step(tensors: Tensors, k: int) -> Tensors:
-    return {name: value[k] for name, value in tensors.items()}

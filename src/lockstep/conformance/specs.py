@@ -1,4 +1,7 @@
-"""Small specs that between them use every layer, padding and odd shape."""
+"""Small specs that between them use every layer, padding and odd shape, from easy to hard.
+
+The author of an unfinished plugin meets them in this order.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,8 @@ def _spec(shape: Shape, *layers: Layer) -> Spec:
 
 
 SPECS = {
+    "no convolution": _spec((6, 6, 1), Flatten(), Dense(units=20), LEAKY, Dense(units=3)),
+    "valid": _small((12, 12, 1), "valid"),
     "classroom": _spec(
         (28, 28, 1),
         *(Conv2D(filters=32, kernel=5), RELU, MaxPool(size=2)),
@@ -65,7 +70,6 @@ SPECS = {
         *(Conv2D(filters=5, kernel=3, padding="same"), SWISH, Dropout(rate=0.3), AvgPool(size=3)),
         *(Conv2D(filters=6, kernel=2, padding="full"), RELU, MaxPool(size=2), Flatten(), Dense(units=10)),
     ),
-    "no convolution": _spec((6, 6, 1), Flatten(), Dense(units=20), LEAKY, Dense(units=3)),
 }
 
 TAPS = {
@@ -74,3 +78,10 @@ TAPS = {
     "vectors in": _spec((9,), Dense(units=8), SWISH, Dense(units=4)),
 }
 """Specs that end early or start late, for `logits` and `vjp`: feature maps and activation patterns."""
+
+TRAINED = ("no convolution", "classroom", "three channels")
+"""Specs that are also trained for some steps: between them every kind of weight, with and without dropout."""
+
+_SWAPPED: dict[Layer, Layer] = {RELU: SWISH, MaxPool(size=2): AvgPool(size=2)}
+SMOOTH = _spec((28, 28, 1), *(_SWAPPED.get(layer, layer) for layer in SPECS["classroom"].layers))
+"""The classroom's network without kinks, where rounding does not grow."""

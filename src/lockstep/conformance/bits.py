@@ -1,0 +1,81 @@
+"""T0 and T4: whether a backend repeats itself, waits at the fence, and stays close on a smooth network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lockstep.conformance import digits
+from lockstep.conformance.certificate import Check
+from lockstep.conformance.reference import smooth_losses
+from lockstep.conformance.subject import Subject
+
+STEPS = 20
+LEFT = 0.1
+"""Share of the work that may be left when `synchronize` returns; one that waits leaves next to nothing."""
+SMOOTH_STEPS, SMOOTH_LIMIT, SMOOTH_PIECES = 100, 2e-6, 4
+
+
+def repeatable(subject: Subject) -> list[Check]:
+    """T0: float32, the classroom's network with dropout."""
+    run = digits.experiment("real", "float32")
+    hashes = {}
+    for name, threads in (("first", 2), ("second", 2), ("one thread", 1)):
+        subject.advance(f"same bits: {name}")
+        worker = subject.worker("float32") if name == "first" else subject.fresh("float32", threads)
+        hashes[name] = worker.call(digits.bits, subject.data, run, STEPS)
+        if name != "first":
+            worker.close()
+    same, single = hashes["first"] == hashes["second"], hashes["first"] == hashes["one thread"]
+    return [
+        Check(
+            tier="T0",
+            quantity=f"two processes, {STEPS} steps",
+            measured=None,
+            verdict="in step" if same else "out of step",
+            note=f"{'the same' if same else 'other'} bits, SHA-256 {hashes['first'][:12]}",
+        ),
+        Check(
+            tier="T0",
+            quantity="1 against 2 threads",
+            measured=None,
+            verdict="reported",
+            note=f"{'the same' if single else 'other'} bits",
+        ),
+    ]
+
+
+def fence(subject: Subject) -> Check:
+    """T0: what is left to do when `synchronize` returns, and when `train_steps` does."""
+    subject.advance("the fence")
+    found = subject.worker("float32").call(digits.waiting, subject.data, digits.experiment("real", "float32"))
+    kind = "asynchronous" if found.after_call > LEFT else "at once"
+    return Check(
+        tier="T0",
+        quantity="work left after synchronize",
+        measured=max(found.after_synchronize, 0.0),
+        limit=LEFT,
+        verdict="in step" if found.after_synchronize <= LEFT else "out of step",
+        note=f"{kind}: {100 * found.after_call:.0f} % is left when train_steps returns",
+    )
+
+
+def smooth(subject: Subject) -> Check:
+    """T4: the largest difference of a step's loss, in nats."""
+    run = digits.experiment("smooth", "float32")
+    worker, state, losses = subject.worker("float32"), digits.start(run), []
+    size = SMOOTH_STEPS // SMOOTH_PIECES
+    for piece in range(SMOOTH_PIECES):
+        subject.advance(f"smooth network: to step {size * (piece + 1)}")
+        part = worker.call(digits.segment, subject.data, run, size * piece + 1, size * (piece + 1), state)
+        losses.append(part.losses)
+        state = part.state
+    far = float(np.abs(np.concatenate(losses) - smooth_losses(subject.data, SMOOTH_STEPS)).max())
+    finite = np.isfinite(far)
+    return Check(
+        tier="T4",
+        quantity=f"loss, nats, {SMOOTH_STEPS} steps",
+        measured=far if finite else None,
+        limit=SMOOTH_LIMIT,
+        verdict="in step" if far <= SMOOTH_LIMIT else "out of step",
+        note="smooth network in float32" if finite else "NaN or infinite",
+    )

@@ -1,0 +1,106 @@
+"""What `lockstep verify` found: the tiers, their checks, the verdict.
+
+T0  the same bits twice, and a fence that waits
+T1  float64, step 0: logits, loss, every weight gradient, input gradient
+T2  float64, twenty training steps: travel, moments, loss
+T3  float32, step 0
+T4  float32, a network without kinks, 100 steps on digits: loss
+T5  the classroom's network, 500 steps on digits: travel, against the one-ulp band
+T6  accuracy and cross-entropy, paired by seed: two one-sided tests
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lockstep.settings import Settings
+
+TIERS = ("T0", "T1", "T2", "T3", "T4", "T5", "T6")
+QUICK = TIERS[:5]
+"""Those that take less than a minute."""
+
+Verdict = Literal["in step", "out of step", "cannot tell", "not yet", "reported"]
+GOOD: tuple[Verdict, ...] = ("in step", "reported", "cannot tell")
+
+
+class Check(Settings):
+    """One line: a quantity of a tier, the worst that was measured, and what is allowed."""
+
+    tier: str
+    quantity: str
+    measured: float | None
+    """None where no number says it: see the note."""
+    limit: float | None = None
+    verdict: Verdict
+    note: str = ""
+
+
+class Diagnosis(Settings):
+    """The first layer and quantity that are out of step, and the likeliest cause where its pattern is known."""
+
+    spec: str
+    layer: str
+    quantity: str
+    cause: str = ""
+
+    def __str__(self) -> str:
+        return f"first out of step: {self.quantity} of {self.layer} (spec {self.spec!r})" + (
+            f"; likeliest cause: {self.cause}" if self.cause else ""
+        )
+
+
+class Curve(Settings):
+    """Travel error by step."""
+
+    label: str
+    steps: list[int]
+    travel: list[float]
+
+
+class Pair(Settings):
+    """Two runs from one seed, evaluated on the test images."""
+
+    seed: int
+    accuracy: tuple[float, float]
+    """Reference, backend: shares between 0 and 1."""
+    cross_entropy: tuple[float, float]
+    churn: float
+
+
+class Certificate(Settings):
+    backend: str
+    device: str
+    threads: int
+    dtypes: list[str]
+    """Those that the device has: without float64 the certificate covers float32 only."""
+    tiers: list[str]
+    checks: list[Check]
+    diagnosis: Diagnosis | None = None
+    curves: list[Curve] = []
+    pairs: list[Pair] = []
+    environment: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    hash: str = ""
+    """Of the source, settings and versions that it depends on: see `identity.py`."""
+    made: str = ""
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its checks."""
+        found = {check.verdict for check in self.checks}
+        order: tuple[Verdict, ...] = ("not yet", "out of step", "cannot tell")
+        return next((verdict for verdict in order if verdict in found), "in step")
+
+    @property
+    def float32_only(self) -> bool:
+        return bool(self.dtypes) and "float64" not in self.dtypes
+
+    @property
+    def summary(self) -> str:
+        scope = ", float32 only" if self.float32_only else ""
+        return f"{self.verdict}{scope} ({', '.join(self.tiers)}; {self.seconds:.0f} s)"
+
+    @property
+    def falls_short(self) -> bool:
+        return self.verdict not in GOOD

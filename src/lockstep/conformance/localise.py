@@ -1,0 +1,125 @@
+"""Which layer is the first out of step: its output in specs that end there, its gradients in specs that start there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lockstep.conformance.distance import EXEMPT_PIXELS, distance
+from lockstep.conformance.observe import ADAM
+from lockstep.conformance.problem import Problem, Tensors
+from lockstep.conformance.worker import Here, Make, Worker
+from lockstep.spec import Node, Spec
+
+OUTPUT, INPUT_GRADIENT = "output", "gradient by its input"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A quantity of one layer that is out of step although everything it is computed from is in step."""
+
+    node: Node
+    quantity: str
+    """OUTPUT, INPUT_GRADIENT, or "gradient of kernel" and the like."""
+    measured: np.ndarray
+    expected: np.ndarray
+    x: np.ndarray
+    """The layer's input, by the reference, as everything below."""
+    cotangent: np.ndarray | None = None
+    """Of the layer's output."""
+    mask: np.ndarray | None = None
+    weights: Tensors = field(default_factory=dict)
+    """kernel and bias."""
+
+
+def localise(worker: Worker, reference: Here, spec: Spec, problem: Problem, limit: float) -> Place | None:
+    """The first place out of step; None where every layer in its place is in step.
+
+    Forward: specs that end at each layer.  Backward, from the last layer on: specs that start at each
+    layer, fed with the reference's values.
+    """
+    problem = problem.astype(worker.dtype)
+    exact = problem.astype("float64")
+    inputs = [exact.images[0], *(reference.call(_forward, spec.until(n.name), exact) for n in spec.nodes)]
+    for node, x, expected in zip(spec.nodes, inputs, inputs[1:], strict=False):
+        measured = worker.call(_forward, spec.until(node.name), problem)
+        if not distance(measured, expected) <= limit:
+            return _place(node, exact, OUTPUT, measured, expected, x)
+    cotangent = exact.cotangent
+    for index, node in reversed(list(enumerate(spec.nodes))):
+        x = inputs[index]
+        part, below, wrapped = _from(spec, index, problem, x)
+        expected = reference.call(_backward, part, below.astype("float64"), exact.cotangent)
+        measured = worker.call(_backward, part, below, problem.cotangent)
+        if not distance(measured, expected, EXEMPT_PIXELS) <= limit:
+            return _place(node, exact, INPUT_GRADIENT, measured, expected, x, cotangent)
+        cotangent = expected
+        if node.weights and len(spec.output_shape) == 1:
+            own = {wrapped[f"{node.name}/{weight}"]: weight for weight in node.weights}
+            right = reference.call(_gradients, part, below.astype("float64"))
+            found = worker.call(_gradients, part, below)
+            for name, weight in own.items():
+                if not distance(found[name], right[name]) <= limit:
+                    return _place(node, exact, f"gradient of {weight}", found[name], right[name], x)
+    return None
+
+
+def _place(
+    node: Node,
+    problem: Problem,
+    quantity: str,
+    measured: np.ndarray,
+    expected: np.ndarray,
+    x: np.ndarray,
+    cotangent: np.ndarray | None = None,
+) -> Place:
+    weights = {name: problem.weights[f"{node.name}/{name}"] for name in node.weights}
+    mask = problem.step_masks(0).get(node.name)
+    return Place(node, quantity, measured, expected, x, cotangent, mask, weights)
+
+
+def _from(spec: Spec, index: int, problem: Problem, x: np.ndarray) -> tuple[Spec, Problem, Mapping[str, str]]:
+    """The network that starts at a layer, its problem, and {weight: what it is called there}."""
+    part = Spec(input_shape=spec.nodes[index].input_shape, layers=spec.layers[index:])
+    names = dict(_renamed(spec, part, index))
+
+    def only(tensors: Tensors) -> Tensors:
+        return {names[name]: tensor for name, tensor in tensors.items() if name in names}
+
+    below = Problem(
+        weights=only(problem.weights),
+        images=x[np.newaxis].astype(problem.images.dtype),
+        targets=problem.targets,
+        masks=only(problem.masks),
+        weight_noise={},
+        cotangent=problem.cotangent,
+    )
+    return part, below, names
+
+
+def _renamed(spec: Spec, part: Spec, index: int) -> Iterator[tuple[str, str]]:
+    """Layers are numbered per kind, so those of a spec that starts later have other numbers."""
+    for old, new in zip(spec.nodes[index:], part.nodes, strict=True):
+        yield old.name, new.name
+        yield from ((f"{old.name}/{weight}", f"{new.name}/{weight}") for weight in old.weights)
+
+
+def _forward(make: Make, spec: Spec, problem: Problem) -> np.ndarray:
+    backend = make(spec, ADAM)
+    backend.load({name: problem.weights[name] for name in spec.weights})
+    return backend.logits(problem.images[0], {name: problem.masks[name][0] for name in spec.dropouts})
+
+
+def _backward(make: Make, spec: Spec, problem: Problem, cotangent: np.ndarray) -> np.ndarray:
+    backend = make(spec, ADAM)
+    backend.load(problem.weights)
+    _, pullback = backend.vjp(problem.images[0], problem.step_masks(0))
+    return pullback(cotangent)
+
+
+def _gradients(make: Make, spec: Spec, problem: Problem) -> Tensors:
+    backend = make(spec, ADAM)
+    backend.load(problem.weights)
+    return backend.loss_and_gradients(problem.images[0], problem.targets[0], problem.step_masks(0))[1]

@@ -1,0 +1,38 @@
+"""What the others are compared with: NumPy in float64, each thing computed once and kept."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from lockstep.conformance import digits
+from lockstep.conformance.observe import observe
+from lockstep.conformance.problem import Problem, Tensors, draw
+from lockstep.conformance.specs import SPECS, TAPS, TRAINED
+from lockstep.conformance.worker import Here
+from lockstep.discovery import REFERENCE
+
+SEED = 7
+ALL = SPECS | TAPS
+NUMPY = Here(REFERENCE, "float64")
+
+
+@cache
+def problem(spec: str) -> Problem:
+    return draw(ALL[spec], SEED)
+
+
+@cache
+def observation(spec: str) -> Tensors:
+    found = NUMPY.call(observe, REFERENCE, ALL[spec], problem(spec), training=spec in TRAINED)
+    assert found.stop is None, found.stop
+    return found.tensors
+
+
+@cache
+def smooth_losses(data: Path, steps: int) -> np.ndarray:
+    """Of each step of the smooth run: float64 [steps]."""
+    run = digits.experiment("smooth", "float64")
+    return NUMPY.call(digits.segment, data, run, 1, steps, digits.start(run)).losses

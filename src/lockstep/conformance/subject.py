@@ -1,0 +1,32 @@
+"""The backend under test: its processes, one for each dtype and number of threads, started when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lockstep.conformance.worker import THREADS, Worker
+
+
+@dataclass
+class Subject:
+    backend: str
+    device: str
+    data: Path
+    """The prepared digits."""
+    advance: Callable[[str], None]
+    """Called before each piece of work, with what it is."""
+    workers: dict[tuple[str, int], Worker] = field(default_factory=dict)
+
+    def worker(self, dtype: str, threads: int = THREADS) -> Worker:
+        if (dtype, threads) not in self.workers:
+            self.workers[dtype, threads] = self.fresh(dtype, threads)
+        return self.workers[dtype, threads]
+
+    def fresh(self, dtype: str, threads: int = THREADS) -> Worker:
+        return Worker.start(self.backend, dtype, self.device, threads)
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.close()

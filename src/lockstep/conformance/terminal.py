@@ -1,0 +1,87 @@
+"""`lockstep verify` as a person sees it: a bar, a table for each backend, a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lockstep import discovery
+from lockstep.conformance.certificate import TIERS, Certificate, Verdict
+from lockstep.conformance.verify import Request, prepared_digits
+from lockstep.conformance.verify import verify as measure
+from lockstep.errors import LockstepError
+from lockstep.progress import counting
+
+COLOURS: dict[Verdict, str] = {
+    "in step": "green",
+    "out of step": "bold red",
+    "not yet": "yellow",
+    "cannot tell": "yellow",
+    "reported": "dim",
+}
+
+
+def verify(
+    names: Sequence[str],
+    every: bool,
+    device: str,
+    tiers: Sequence[str],
+    steps: int,
+    pairs: int,
+    references: Path | None,
+    console: Console,
+) -> list[Certificate]:
+    wanted = selected(tiers)
+    requests = [Request(name, device, wanted, steps, pairs) for name in _backends(names, every, device, console)]
+    certificates = []
+    with prepared_digits() as data, counting(sum(request.pieces() for request in requests)) as advance:
+        for request in requests:
+            certificates.append(measure(request, data, references, advance))
+            show(certificates[-1], console)
+    return certificates
+
+
+def selected(tiers: Sequence[str]) -> tuple[str, ...]:
+    """["T1", "T3..T5"] -> ("T1", "T3", "T4", "T5")."""
+    found: set[str] = set()
+    for text in tiers:
+        first, _, last = text.partition("..")
+        if first not in TIERS or (last or first) not in TIERS:
+            raise LockstepError(f"--tier {text}: unknown; give {TIERS[0]} to {TIERS[-1]}, or a range as T1..T4")
+        found |= set(TIERS[TIERS.index(first) : TIERS.index(last or first) + 1])
+    return tuple(sorted(found))
+
+
+def _backends(names: Sequence[str], every: bool, device: str, console: Console) -> list[str]:
+    if bool(names) == every:
+        raise LockstepError("verify: name one or more backends, or say --all")
+    if not every:
+        return [discovery.find(name).name for name in names]
+    for plugin in discovery.plugins().values():
+        if reason := plugin.unusable(device):
+            console.print(Text(f"{plugin.name}: {reason}", style="yellow"))
+    return [plugin.name for plugin in discovery.plugins().values() if not plugin.unusable(device)]
+
+
+def show(certificate: Certificate, console: Console) -> None:
+    table = Table(title=f"{certificate.backend} on {certificate.device}", title_justify="left")
+    table.add_column("tier")
+    table.add_column("quantity")
+    table.add_column("measured", justify="right")
+    table.add_column("limit", justify="right")
+    table.add_column("verdict")
+    table.add_column("", overflow="fold")
+    for check in certificate.checks:
+        numbers = ("" if value is None else f"{value:.1e}" for value in (check.measured, check.limit))
+        verdict = Text(check.verdict, style=COLOURS[check.verdict])
+        table.add_row(check.tier, Text(check.quantity), *numbers, verdict, Text(check.note))
+    console.print(table)
+    if certificate.diagnosis:
+        console.print(Text(f"  {certificate.diagnosis}"))
+    console.print(Text(f"{certificate.backend} on {certificate.device}: {certificate.summary}"), style="bold")
+
+

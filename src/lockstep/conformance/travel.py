@@ -1,0 +1,145 @@
+"""T5: how far a long run on digits travels from the reference's, against the width of the one-ulp band.
+
+The band: the reference in float32 against itself with one weight moved by one unit in the last place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lockstep.conformance import digits
+from lockstep.conformance.certificate import Check, Curve
+from lockstep.conformance.distance import travel_error
+from lockstep.conformance.problem import Tensors
+from lockstep.conformance.subject import Subject
+from lockstep.conformance.worker import Here, Worker
+from lockstep.discovery import REFERENCE
+from lockstep.results import write_npz
+
+STEPS = 500
+FLOAT64, BANDS = 1e-12, 3.0
+"""Limits: travel error in float64; in float32, in widths of the band."""
+PERTURBATIONS = 3
+
+Advance = Callable[[str], None]
+Run = dict[int, Tensors]
+"""{step: weights}."""
+Line = dict[int, float]
+"""{step: travel error}."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """NumPy's runs: the real and the smooth network in float64, and the lines of the band."""
+
+    real: Run
+    smooth: Run
+    band: list[Line]
+
+    @classmethod
+    def made(cls, data: Path, steps: int, advance: Advance) -> Reference:
+        double, single = Here(REFERENCE, "float64"), Here(REFERENCE, "float32")
+        real, smooth = (_run(double, data, name, steps, advance) for name in ("real", "smooth"))
+        unmoved = _run(single, data, "real", steps, advance)
+        moved = (_run(single, data, "real", steps, advance, nudge) for nudge in range(PERTURBATIONS))
+        return cls(real, smooth, [_line(run, unmoved, "real") for run in moved])
+
+    def save(self, path: Path) -> None:
+        runs = {"real": self.real, "smooth": self.smooth}
+        arrays = {
+            f"{name}:{step}:{weight}": value
+            for name, run in runs.items()
+            for step, weights in run.items()
+            for weight, value in weights.items()
+        }
+        write_npz(path, arrays | {"band": np.array([list(line.values()) for line in self.band])})
+
+    @classmethod
+    def load(cls, path: Path, steps: int) -> Reference:
+        runs: dict[str, Run] = {"real": {}, "smooth": {}}
+        with np.load(path, allow_pickle=False) as file:
+            for key in file.files:
+                if key != "band":
+                    name, step, weight = key.split(":")
+                    runs[name].setdefault(int(step), {})[weight] = file[key]
+            band = [dict(zip(marks(steps), map(float, line), strict=True)) for line in file["band"]]
+        return cls(runs["real"], runs["smooth"], band)
+
+
+def marks(steps: int) -> list[int]:
+    """The steps at which runs are compared."""
+    return sorted({mark for mark in (1, 3, 10, 30, 100, 200, 300, 400, 500) if mark < steps} | {steps})
+
+
+def pieces(steps: int, reference: bool) -> int:
+    """How often `measure`, or the making of the reference, advances."""
+    return (3 + PERTURBATIONS if reference else 3) * len(marks(steps))
+
+
+def measure(subject: Subject, reference: Reference, dtypes: list[str], steps: int) -> tuple[list[Check], list[Curve]]:
+    def line(dtype: str, name: str) -> Line:
+        run = _run(subject.worker(dtype), subject.data, name, steps, subject.advance)
+        return _line(run, reference.real if name == "real" else reference.smooth, name)
+
+    checks, lines = [], {}
+    if "float64" in dtypes:
+        lines["float64"] = line("float64", "real")
+        far = lines["float64"][steps]
+        checks.append(_check(f"travel in float64, {steps} steps", far, FLOAT64, "classroom network"))
+    lines["float32"], lines["float32, smooth network"] = line("float32", "real"), line("float32", "smooth")
+    width = max(band[steps] for band in reference.band)
+    checks.append(_in_band(lines["float32"][steps], width, steps))
+    checks.append(
+        Check(
+            tier="T5",
+            quantity=f"travel in float32, {steps} steps, smooth network",
+            measured=lines["float32, smooth network"][steps],
+            verdict="reported",
+            note="swish and average pools: no kinks",
+        )
+    )
+    lines |= {f"one ulp, {place + 1}": band for place, band in enumerate(reference.band)}
+    return checks, [
+        Curve(label=label, steps=list(line), travel=list(line.values())) for label, line in lines.items()
+    ]
+
+
+def _in_band(far: float, width: float, steps: int) -> Check:
+    note = f"one weight moved by one ulp: {width:.1e}, the widest of {PERTURBATIONS}"
+    check = _check(f"travel in float32, {steps} steps", far, BANDS * width, note)
+    if steps >= STEPS:
+        return check
+    unsure = f"{note}; the band needs {STEPS} steps to open"
+    return check.model_copy(update={"verdict": "cannot tell", "note": unsure})
+
+
+def _check(quantity: str, far: float, limit: float, note: str) -> Check:
+    if not np.isfinite(far):
+        return Check(
+            tier="T5", quantity=quantity, measured=None, limit=limit, verdict="out of step", note="NaN or infinite"
+        )
+    verdict = "in step" if far <= limit else "out of step"
+    return Check(tier="T5", quantity=quantity, measured=far, limit=limit, verdict=verdict, note=note)
+
+
+def _run(
+    caller: Here | Worker, data: Path, name: str, steps: int, advance: Advance, nudge: int | None = None
+) -> Run:
+    """The weights at each mark."""
+    run = digits.experiment(name, caller.dtype)
+    state, found, before = digits.start(run, nudge), {}, 0
+    for mark in marks(steps):
+        advance(f"{caller.backend}, {name} network in {caller.dtype}: to step {mark}")
+        state = caller.call(digits.segment, data, run, before + 1, mark, state).state
+        found[mark] = {weight: state[weight] for weight in run.spec.weights}
+        before = mark
+    return found
+
+
+def _line(run: Run, other: Run, name: str) -> Line:
+    start = digits.start(digits.experiment(name, "float64"))
+    return {step: travel_error(run[step], other[step], start) for step in run}

@@ -1,0 +1,203 @@
+"""From a backend to its certificate: the tiers asked for, in processes of the backend's own."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from lockstep import discovery
+from lockstep.conformance import bits, digits, seeds, step_zero, travel
+from lockstep.conformance.certificate import QUICK, Certificate, Check, Curve, Diagnosis, Pair
+from lockstep.conformance.observe import ADAM
+from lockstep.conformance.reference import ALL
+from lockstep.conformance.specs import SPECS
+from lockstep.conformance.subject import Subject
+from lockstep.conformance.worker import THREADS, Make, Stopped
+from lockstep.data import sources
+from lockstep.errors import LockstepError
+from lockstep.identity import conformance_hash
+
+STEP_ZERO = {"float64": {"T1", "T2"}, "float32": {"T3"}}
+Advance = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured."""
+
+    backend: str
+    device: str = "cpu"
+    tiers: tuple[str, ...] = QUICK
+    steps: int = travel.STEPS
+    pairs: int = seeds.PAIRS
+
+    @property
+    def is_reference(self) -> bool:
+        return (self.backend, self.device) == (discovery.REFERENCE, "cpu")
+
+    def pieces(self) -> int:
+        """How often `verify` advances, at most."""
+        problems = sum(len(ALL) for tiers in STEP_ZERO.values() if tiers & set(self.tiers))
+        runs = {
+            "T0": 3,
+            "T4": bits.SMOOTH_PIECES,
+            "T5": travel.pieces(self.steps, reference=False) + travel.pieces(self.steps, reference=True),
+            "T6": 2 * self.pairs,
+        }
+        return problems + sum(count for tier, count in runs.items() if tier in self.tiers)
+
+
+@dataclass
+class Findings:
+    checks: list[Check] = field(default_factory=list)
+    diagnosis: Diagnosis | None = None
+    curves: list[Curve] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+
+
+def verify(request: Request, data: Path, references: Path | None, advance: Advance) -> Certificate:
+    """Measure a backend.
+
+    data: the file of `prepared_digits`; references: a folder that keeps the reference's runs of T5 and T6.
+    Raises LockstepError where backend or device are not there; all else that is wrong is in the certificate.
+    """
+    plugin = discovery.find(request.backend)
+    if reason := plugin.unusable(request.device):
+        raise LockstepError(f"backend {request.backend}: {reason}; see {plugin.folder}/requirements.txt")
+    began, subject, findings = time.perf_counter(), Subject(request.backend, request.device, data, advance), Findings()
+    dtypes: list[str] = []
+    environment: dict[str, str] = {}
+    try:
+        _require_device(subject)
+        dtypes = subject.worker("float32").call(_dtypes, request.device)
+        _measure(request, subject, dtypes, references, findings)
+        environment = subject.worker("float32").call(_environment)
+    except Stopped as stopped:
+        if not any(check.measured is None and check.quantity == stopped.stop.call for check in findings.checks):
+            findings.checks.append(step_zero.stopped(stopped.stop, request.tiers[0]))
+    finally:
+        subject.close()
+    return Certificate(
+        backend=request.backend,
+        device=request.device,
+        threads=THREADS,
+        dtypes=dtypes,
+        tiers=list(request.tiers),
+        checks=sorted(findings.checks, key=lambda check: check.tier),
+        diagnosis=findings.diagnosis,
+        curves=findings.curves,
+        pairs=findings.pairs,
+        environment=environment,
+        versions=plugin.versions(),
+        hash=conformance_hash(request.backend, request.device, request.tiers, request.steps, request.pairs),
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.perf_counter() - began, 1),
+    )
+
+
+@contextmanager
+def prepared_digits() -> Iterator[Path]:
+    """The digits that T0, T4, T5 and T6 run on, in a temporary file."""
+    with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
+        path = Path(folder) / f"{digits.SOURCE}.npz"
+        sources.prepare(digits.SOURCE, path)
+        yield path
+
+
+def _measure(
+    request: Request, subject: Subject, dtypes: list[str], references: Path | None, findings: Findings
+) -> None:
+    tiers = request.tiers
+    if not _step_zero(request, subject, dtypes, findings):
+        return
+    if "T4" in tiers:
+        findings.checks.append(bits.smooth(subject))
+    if "T0" in tiers:
+        findings.checks += [*bits.repeatable(subject), bits.fence(subject)]
+    if "T5" in tiers:
+        known = _travels(subject.data, request.steps, references, subject.advance)
+        checks, findings.curves = travel.measure(subject, known, dtypes, request.steps)
+        findings.checks += checks
+    if "T6" in tiers:
+        outcomes = _outcomes(subject.data, request.pairs, references, subject.advance)
+        if request.is_reference:
+            findings.checks.append(Check(tier="T6", quantity="the reference", measured=None, verdict="reported"))
+        else:
+            checks, findings.pairs = seeds.measure(subject, outcomes)
+            findings.checks += checks
+
+
+def _step_zero(request: Request, subject: Subject, dtypes: list[str], findings: Findings) -> bool:
+    """T1 to T3, both dtypes at once (compiling uses one core); whether the backend answered all of it."""
+    wanted = {dtype: [tier for tier in request.tiers if tier in tiers] for dtype, tiers in STEP_ZERO.items()}
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        found = [
+            pool.submit(step_zero.compare, subject, dtype, tiers)
+            for dtype, tiers in wanted.items()
+            if tiers and dtype in dtypes
+        ]
+    for part in (future.result() for future in found):
+        findings.checks += part.checks
+        findings.diagnosis = findings.diagnosis or part.diagnosis
+    if "float64" not in dtypes:
+        note = f"{request.device} has no float64: this certificate covers float32 only"
+        findings.checks += [
+            Check(tier=tier, quantity="float64", measured=None, verdict="reported", note=note)
+            for tier in wanted["float64"]
+        ]
+    return not any(part.result().stopped for part in found)
+
+
+@cache
+def _travels(data: Path, steps: int, folder: Path | None, advance: Advance) -> travel.Reference:
+    path = folder and folder / f"travel-{steps}.npz"
+    if path and path.is_file():
+        return travel.Reference.load(path, steps)
+    made = travel.Reference.made(data, steps, advance)
+    if path:
+        made.save(path)
+    return made
+
+
+@cache
+def _outcomes(data: Path, pairs: int, folder: Path | None, advance: Advance) -> list[digits.Outcome]:
+    path = folder and folder / f"seeds-{pairs}.npz"
+    if path and path.is_file():
+        return seeds.load(path)
+    made = seeds.made(data, pairs, advance)
+    if path:
+        seeds.save(made, path)
+    return made
+
+
+def _require_device(subject: Subject) -> None:
+    """Asked in a process that ends: asking may start a framework before it is told its threads."""
+    if subject.device == "cpu":
+        return
+    worker = subject.fresh("float32")
+    try:
+        devices = worker.call(_devices, subject.backend)
+    finally:
+        worker.close()
+    if subject.device not in devices:
+        usable = ", ".join(devices) or "nothing"
+        raise LockstepError(f"no device {subject.device!r} for {subject.backend} here; it can use: {usable}")
+
+
+def _devices(make: Make, backend: str) -> list[str]:
+    return list(discovery.load(discovery.find(backend)).devices())
+
+
+def _dtypes(make: Make, device: str) -> list[str]:
+    return list(make(SPECS["no convolution"], ADAM).dtypes(device))
+
+
+def _environment(make: Make) -> dict[str, str]:
+    return dict(make(SPECS["no convolution"], ADAM).environment())

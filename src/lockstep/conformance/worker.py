@@ -1,0 +1,149 @@
+"""A process that holds one backend alone, and what it says where the backend does not answer."""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from lockstep import discovery, process
+from lockstep.backend import Backend
+from lockstep.errors import LockstepError, one_line
+from lockstep.optimizer import Adam
+from lockstep.spec import Spec
+
+THREADS = 2
+
+Make = Callable[[Spec, Adam], Backend]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where a backend did not answer: which call of the contract, and why."""
+
+    call: str
+    reason: str
+    unwritten: bool
+    """The plugin says itself, or shows, that this is not there yet."""
+
+    def __str__(self) -> str:
+        return f"{self.call}: {self.reason}"
+
+
+class Stopped(LockstepError):
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(str(stop))
+        self.stop = stop
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A long-lived process with one backend, dtype, device and number of threads; close it after use."""
+
+    backend: str
+    dtype: str
+    device: str
+    threads: int
+    pool: ProcessPoolExecutor
+
+    @classmethod
+    def start(cls, backend: str, dtype: str, device: str = "cpu", threads: int = THREADS) -> Worker:
+        context = multiprocessing.get_context("spawn")  # a forked copy of a thread pool would hang
+        pool = ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(device,))
+        return cls(backend, dtype, device, threads, pool)
+
+    def call(self, work: Callable[Concatenate[Make, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """work(make, ...) in the process; raises Stopped where the backend fails in it."""
+        key = (self.backend, self.dtype, self.device, self.threads)
+        job = self.pool.submit(_answer, key, work, args, kwargs)
+        try:
+            answer = job.result()
+        except BrokenProcessPool:
+            raise Stopped(
+                Stop("backend", "its process died without a word (killed, or out of memory)", False)
+            ) from None
+        if isinstance(answer, Stop):
+            raise Stopped(answer)
+        return answer
+
+    def close(self) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class Here:
+    """The same in this process, for NumPy, which is no framework and may share one."""
+
+    backend: str
+    dtype: str
+
+    def call(self, work: Callable[Concatenate[Make, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return work(partial(_make, self.backend, self.dtype, "cpu", THREADS), *args, **kwargs)
+
+
+def _prepare(device: str) -> None:
+    process.prepare()
+    if device == "cpu":
+        process.hide_gpus()
+
+
+def _answer(key: tuple[str, str, str, int], work: Callable[..., T], args: Any, kwargs: Any) -> T | Stop:
+    try:
+        return work(partial(_make, *key), *args, **kwargs)
+    except (Exception, SystemExit) as error:  # a plugin may do anything
+        return stop(error, discovery.find(key[0]).folder)
+
+
+def stop(error: BaseException, folder: Path) -> Stop:
+    """Told from where in the plugin's folder the error came."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
+    place = f" ({Path(inside[-1].filename).name}, line {inside[-1].lineno})" if inside else ""
+    if isinstance(error, _Unwritten):
+        return Stop(str(error), f"not written yet. {_purpose(str(error))}", True)
+    call = inside[0].name if inside else "backend"
+    unwritten = isinstance(error, NotImplementedError) or (not inside and isinstance(error, LockstepError))
+    return Stop(call, f"{one_line(error)}{place}", unwritten)
+
+
+@lru_cache(1)
+def _make(
+    backend: str, dtype: str, device: str, threads: int, spec: Spec, adam: Adam
+) -> Backend:
+    """Built once for calls that follow each other: frameworks compile for each new one."""
+    cls = _complete(discovery.load(discovery.find(backend)))
+    return cls(spec, adam, device=device, dtype=dtype, threads=threads, deterministic=True)
+
+
+class _Unwritten(NotImplementedError):
+    pass
+
+
+def _complete(cls: type[Backend]) -> type[Backend]:
+    """The class, with methods that its author has not written yet filled in by ones that say so.
+
+    So an unfinished plugin can be tried as far as it goes.
+    """
+
+    def filler(name: str) -> Any:
+        def unwritten(*args: object, **kwargs: object) -> None:
+            raise _Unwritten(name)
+
+        return unwritten
+
+    missing = cls.__abstractmethods__
+    return type(cls)(cls.__name__, (cls,), {name: filler(name) for name in missing}) if missing else cls
+
+
+def _purpose(method: str) -> str:
+    """The first sentence of the contract about a method."""
+    text = getattr(Backend, method).__doc__ or ""
+    return " ".join(text.split("\n\n")[0].split())
