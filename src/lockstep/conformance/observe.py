@@ -62,10 +62,10 @@ def _forward(backend: Backend, problem: Problem) -> Iterator[Tensors]:
 
 def _gradients(backend: Backend, problem: Problem) -> Iterator[Tensors]:
     images, targets = problem.images[0], problem.targets[0]
-    for suffix, masks, noise in (
-        ("", problem.step_masks(0), None),
-        (" with weight noise", None, problem.step_noise(0)),
-    ):
+    ways: list[tuple[str, Tensors | None, Tensors | None]] = [("", problem.step_masks(0), None)]
+    if problem.weight_noise:
+        ways.append((" with weight noise", None, problem.step_noise(0)))
+    for suffix, masks, noise in ways:
         loss, gradients = backend.loss_and_gradients(images, targets, masks, noise)
         yield {f"loss{suffix}": np.array(loss)}
         yield {f"gradient{suffix} {name}": value for name, value in gradients.items()}

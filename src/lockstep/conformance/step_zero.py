@@ -41,12 +41,14 @@ class Found:
     """What one dtype's problems gave."""
 
     checks: list[Check]
-    diagnosis: Diagnosis | None
+    diagnosis: Diagnosis | None = None
     stopped: bool = False
 
 
 def compare(subject: Subject, dtype: str, tiers: Sequence[str]) -> Found:
     """The specs from easy to hard, until the backend does not answer; T2 is part of float64."""
+    if not tiers:
+        return Found([])
     lines: dict[tuple[str, str], Check] = {}
     diagnosis = None
     worker = subject.worker(dtype)

@@ -13,18 +13,18 @@ from functools import cache
 from pathlib import Path
 
 from lockstep import discovery
-from lockstep.conformance import bits, digits, seeds, step_zero, travel
+from lockstep.conformance import bits, digits, reference, seeds, step_zero, travel
 from lockstep.conformance.certificate import QUICK, Certificate, Check, Curve, Diagnosis, Pair
 from lockstep.conformance.observe import ADAM
 from lockstep.conformance.reference import ALL
 from lockstep.conformance.specs import SPECS
+from lockstep.conformance.step_zero import Found
 from lockstep.conformance.subject import Subject
 from lockstep.conformance.worker import THREADS, Make, Stopped
 from lockstep.data import sources
 from lockstep.errors import LockstepError
 from lockstep.identity import conformance_hash
 
-STEP_ZERO = {"float64": {"T1", "T2"}, "float32": {"T3"}}
 Advance = Callable[[str], None]
 
 
@@ -44,9 +44,9 @@ class Request:
 
     def pieces(self) -> int:
         """How often `verify` advances, at most."""
-        problems = sum(len(ALL) for tiers in STEP_ZERO.values() if tiers & set(self.tiers))
+        problems = len(ALL) * (bool({"T1", "T2"} & set(self.tiers)) + ("T3" in self.tiers))
         runs = {
-            "T0": 3,
+            "T0": 2,
             "T4": bits.SMOOTH_PIECES,
             "T5": travel.pieces(self.steps, reference=False) + travel.pieces(self.steps, reference=True),
             "T6": 2 * self.pairs,
@@ -114,18 +114,24 @@ def prepared_digits() -> Iterator[Path]:
 def _measure(
     request: Request, subject: Subject, dtypes: list[str], references: Path | None, findings: Findings
 ) -> None:
-    tiers = request.tiers
-    if not _step_zero(request, subject, dtypes, findings):
+    """Both dtypes at once: compiling, which takes most of the time, uses one core."""
+    for name in ALL:
+        reference.observation(name)  # while the subject's processes start
+    with ThreadPoolExecutor(2) as pool:
+        parts = [
+            pool.submit(_in_float64, request, subject, dtypes),
+            pool.submit(_in_float32, request, subject),
+        ]
+    for part in (future.result() for future in parts):
+        findings.checks += part.checks
+        findings.diagnosis = findings.diagnosis or part.diagnosis
+    if any(part.result().stopped for part in parts):
         return
-    if "T4" in tiers:
-        findings.checks.append(bits.smooth(subject))
-    if "T0" in tiers:
-        findings.checks += [*bits.repeatable(subject), bits.fence(subject)]
-    if "T5" in tiers:
+    if "T5" in request.tiers:
         known = _travels(subject.data, request.steps, references, subject.advance)
         checks, findings.curves = travel.measure(subject, known, dtypes, request.steps)
         findings.checks += checks
-    if "T6" in tiers:
+    if "T6" in request.tiers:
         outcomes = _outcomes(subject.data, request.pairs, references, subject.advance)
         if request.is_reference:
             findings.checks.append(Check(tier="T6", quantity="the reference", measured=None, verdict="reported"))
@@ -134,25 +140,21 @@ def _measure(
             findings.checks += checks
 
 
-def _step_zero(request: Request, subject: Subject, dtypes: list[str], findings: Findings) -> bool:
-    """T1 to T3, both dtypes at once (compiling uses one core); whether the backend answered all of it."""
-    wanted = {dtype: [tier for tier in request.tiers if tier in tiers] for dtype, tiers in STEP_ZERO.items()}
-    with ThreadPoolExecutor(len(wanted)) as pool:
-        found = [
-            pool.submit(step_zero.compare, subject, dtype, tiers)
-            for dtype, tiers in wanted.items()
-            if tiers and dtype in dtypes
-        ]
-    for part in (future.result() for future in found):
-        findings.checks += part.checks
-        findings.diagnosis = findings.diagnosis or part.diagnosis
-    if "float64" not in dtypes:
-        note = f"{request.device} has no float64: this certificate covers float32 only"
-        findings.checks += [
-            Check(tier=tier, quantity="float64", measured=None, verdict="reported", note=note)
-            for tier in wanted["float64"]
-        ]
-    return not any(part.result().stopped for part in found)
+def _in_float64(request: Request, subject: Subject, dtypes: list[str]) -> Found:
+    tiers = [tier for tier in request.tiers if tier in ("T1", "T2")]
+    if "float64" in dtypes:
+        return step_zero.compare(subject, "float64", tiers)
+    note = f"{request.device} has no float64: this certificate covers float32 only"
+    return Found([Check(tier=t, quantity="float64", measured=None, verdict="reported", note=note) for t in tiers])
+
+
+def _in_float32(request: Request, subject: Subject) -> Found:
+    found = step_zero.compare(subject, "float32", [tier for tier in request.tiers if tier == "T3"])
+    if "T4" in request.tiers and not found.stopped:
+        found.checks.append(bits.smooth(subject))
+    if "T0" in request.tiers and not found.stopped:
+        found.checks += [*bits.repeatable(subject), bits.fence(subject)]
+    return found
 
 
 @cache

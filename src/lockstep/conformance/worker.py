@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import tempfile
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -10,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
 from lockstep import discovery, process
 from lockstep.backend import Backend
@@ -53,12 +55,15 @@ class Worker:
     device: str
     threads: int
     pool: ProcessPoolExecutor
+    log: IO[str]
+    """What the framework writes to its own output; shown if the process dies."""
 
     @classmethod
     def start(cls, backend: str, dtype: str, device: str = "cpu", threads: int = THREADS) -> Worker:
         context = multiprocessing.get_context("spawn")  # a forked copy of a thread pool would hang
-        pool = ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(device,))
-        return cls(backend, dtype, device, threads, pool)
+        log = tempfile.NamedTemporaryFile("r", prefix="lockstep-", suffix=".log")
+        pool = ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(device, log.name))
+        return cls(backend, dtype, device, threads, pool, log)
 
     def call(self, work: Callable[Concatenate[Make, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """work(make, ...) in the process; raises Stopped where the backend fails in it."""
@@ -67,15 +72,15 @@ class Worker:
         try:
             answer = job.result()
         except BrokenProcessPool:
-            raise Stopped(
-                Stop("backend", "its process died without a word (killed, or out of memory)", False)
-            ) from None
+            last = (self.log.read().strip().splitlines() or ["without a word: killed, or out of memory"])[-1]
+            raise Stopped(Stop("backend", f"its process died: {last[:200]}", False)) from None
         if isinstance(answer, Stop):
             raise Stopped(answer)
         return answer
 
     def close(self) -> None:
         self.pool.shutdown(cancel_futures=True)
+        self.log.close()
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,11 @@ class Here:
         return work(partial(_make, self.backend, self.dtype, "cpu", THREADS), *args, **kwargs)
 
 
-def _prepare(device: str) -> None:
+def _prepare(device: str, log: str) -> None:
     process.prepare()
+    output = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     if device == "cpu":
         process.hide_gpus()
 
