@@ -136,20 +136,25 @@ def verify(
     every: Annotated[bool, typer.Option("--all", help="every installed backend")] = False,
     device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
     tier: Annotated[
-        list[str] | None, typer.Option(help="T0 to T6, or a range as T0..T6; default: T0..T4", show_default=False)
+        list[str] | None,
+        typer.Option(help="T0 to T6, or a range as T0..T6; default: T0..T4", show_default=False),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="of T5")] = 500,
     pairs: Annotated[int, typer.Option(min=1, help="of T6")] = 8,
     references: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="keep the reference's runs of T5 and T6 here")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write certificates")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="write certificates")
+    ] = None,
 ) -> None:
     """Certify that a backend computes the same run as NumPy in float64; exit status 1 if it falls short."""
     from lockstep.conformance import terminal
     from lockstep.results import write_json
 
-    certificates = terminal.verify(names or [], every, device, tier or ["T0..T4"], steps, pairs, references, out)
+    certificates = terminal.verify(
+        names or [], every, device, tier or ["T0..T4"], steps, pairs, references, out
+    )
     if json_file:
         write_json(json_file, {"certificates": [made.model_dump(mode="json") for made in certificates]})
     if any(made.falls_short for made in certificates):

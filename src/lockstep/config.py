@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from lockstep.discovery import find, plugins
 from lockstep.errors import LockstepError
@@ -21,8 +21,18 @@ from lockstep.settings import Settings
 from lockstep.yaml_files import holds, read, validate
 
 Device = Literal["cpu", "gpu"]
+Tier = Literal["T0", "T1", "T2", "T3", "T4", "T5", "T6"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 Folder = Annotated[str, Field(pattern=r"^[^\x00{}]*[^\x00{}/.]$")]
+
+
+class Conformance(Settings):
+    """Which tiers of the proof the pipeline runs for each backend and device; see docs/contract.md."""
+
+    tiers: list[Tier] = Field(default=[*TIERS[:5]], description="T0 to T4 take less than a minute")
+    steps: PositiveInt = Field(default=500, description="of T5; fewer cannot tell")
+    pairs: PositiveInt = Field(default=8, description="of T6; fewer cannot tell")
 
 
 class ConfigFile(Settings):
@@ -35,6 +45,7 @@ class ConfigFile(Settings):
     )
     devices: list[Device] = Field(default=["cpu"], min_length=1)
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(min_length=1)
+    conformance: Conformance = Conformance()
     base: dict[str, Any] = Field(description="settings that every experiment starts from")
     experiments: dict[str, dict[str, Any]] = Field(
         min_length=1, description="name: what this experiment changes in the base"
@@ -68,6 +79,7 @@ class Config:
     backends: tuple[str, ...]
     devices: tuple[str, ...]
     seeds: tuple[int, ...]
+    conformance: Conformance
     experiments: Mapping[str, Experiment]
 
     def cells(self) -> Iterator[Cell]:
@@ -87,6 +99,10 @@ class Config:
 
     def folder(self, cell: Cell) -> Path:
         return self.results / "cells" / cell.path
+
+    def certificate(self, backend: str, device: str, name: str) -> Path:
+        """What `lockstep verify` wrote; name: one of `conformance.certificate.FILES`."""
+        return self.results / "conformance" / backend / device / f"{name}.json"
 
     def data_path(self, source: str) -> Path:
         return self.results / "data" / f"{source}.npz"
@@ -110,7 +126,12 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
             raise LockstepError(
                 f"{path}: the selection of backends is empty; name one or more of the config's"
             )
-    for key, values in (("backends", names), ("devices", file.devices), ("seeds", file.seeds)):
+    for key, values in (
+        ("backends", names),
+        ("devices", file.devices),
+        ("seeds", file.seeds),
+        ("conformance.tiers", file.conformance.tiers),
+    ):
         if len(set(values)) != len(values):
             raise LockstepError(f"{path}: {key}: a value is listed twice; list each once")
     if file.results == file.reports:
@@ -123,6 +144,7 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
         tuple(names),
         tuple(file.devices),
         tuple(file.seeds),
+        file.conformance,
         experiments,
     )
 

@@ -11,13 +11,17 @@ T6  accuracy and cross-entropy, paired by seed: two one-sided tests
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Literal
 
+from lockstep.config import TIERS, Tier
 from lockstep.settings import Settings
 
-TIERS = ("T0", "T1", "T2", "T3", "T4", "T5", "T6")
 QUICK = TIERS[:5]
-"""Those that take less than a minute."""
+"""Those that take about a minute."""
+FILES: dict[str, tuple[Tier, ...]] = {"quick": QUICK, "travel": ("T5",), "seeds": ("T6",)}
+"""{certificate that the pipeline makes by a job of its own: its tiers}."""
 
 Verdict = Literal["in step", "out of step", "cannot tell", "not yet", "reported"]
 GOOD: tuple[Verdict, ...] = ("in step", "reported", "cannot tell")
@@ -104,3 +108,11 @@ class Certificate(Settings):
     @property
     def falls_short(self) -> bool:
         return self.verdict not in GOOD
+
+
+def read(path: Path) -> list[Certificate]:
+    """The certificates of a file that `lockstep verify --json` wrote.  Raises OSError or ValueError."""
+    return [
+        Certificate.model_validate_json(json.dumps(made))
+        for made in json.loads(path.read_text())["certificates"]
+    ]

@@ -51,7 +51,9 @@ def segment(make: Make, data: Path, run: Experiment, first: int, last: int, stat
     backend, losses = make(run.spec, run.optimizer), []
     backend.load(state)
     for chunk in _chunks(_dataset(data), run, first, last):
-        losses.append(cross_entropy(np.asarray(backend.train_steps(*chunk.arguments)), chunk.targets).mean(axis=-1))
+        losses.append(
+            cross_entropy(np.asarray(backend.train_steps(*chunk.arguments)), chunk.targets).mean(axis=-1)
+        )
     backend.synchronize()
     return Segment(np.concatenate(losses), backend.dump())
 
@@ -126,7 +128,9 @@ def train_and_test(make: Make, data: Path, run: Experiment, seed: int) -> Outcom
     logits = predict(backend, dataset.test, dataset.transform, run.training.dtype)
     targets = np.eye(dataset.classes)[dataset.test.labels]
     return Outcome(
-        float(correct(logits, targets).mean()), float(cross_entropy(logits, targets).mean()), logits.argmax(axis=-1)
+        float(correct(logits, targets).mean()),
+        float(cross_entropy(logits, targets).mean()),
+        logits.argmax(axis=-1),
     )
 
 

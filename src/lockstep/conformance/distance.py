@@ -40,7 +40,9 @@ def what_is_wrong(measured: np.ndarray, reference: np.ndarray) -> str:
     return "NaN or infinite values" if not np.isfinite(measured).all() else ""
 
 
-def travel_error(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> float:
+def travel_error(
+    a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]
+) -> float:
     """||a - b|| / ||b - start|| over all weights: how far two runs are apart, of how far they have come."""
 
     def norm(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> float:

@@ -81,8 +81,9 @@ def _pool(x: np.ndarray, cotangent: np.ndarray, size: int) -> Iterator[Guess]:
     windows = x[:, : rows * size, : columns * size].reshape(shape)
     ties = windows == windows.max(axis=(2, 4), keepdims=True)
     spread = cotangent[:, :, np.newaxis, :, np.newaxis]
-    yield "a tie shares the gradient equally; the first maximum takes it", _unpool(
-        spread * ties / ties.sum(axis=(2, 4), keepdims=True), x
+    yield (
+        "a tie shares the gradient equally; the first maximum takes it",
+        _unpool(spread * ties / ties.sum(axis=(2, 4), keepdims=True), x),
     )
     flat = ties.transpose(0, 1, 3, 5, 2, 4).reshape(*cotangent.shape, size * size)
     last = np.zeros(flat.shape)
@@ -108,14 +109,17 @@ def _convolution(place: Place, layer: Conv2D, convolve: Convolve) -> Iterator[Gu
         return convolve(spec, {"conv1/kernel": kernel, "conv1/bias": place.weights["bias"]}, padded)
 
     pads = place.node.pads
-    yield "the odd zero of its padding stands before, it must stand after", output(
-        tuple((after, before) for before, after in pads)
+    yield (
+        "the odd zero of its padding stands before, it must stand after",
+        output(tuple((after, before) for before, after in pads)),
     )
-    yield "all zeros of its padding stand after, half of them must stand before", output(
-        tuple((0, before + after) for before, after in pads)
+    yield (
+        "all zeros of its padding stand after, half of them must stand before",
+        output(tuple((0, before + after) for before, after in pads)),
     )
-    yield "its kernel is flipped: a convolution, where the spec means cross-correlation", output(
-        pads, kernel[::-1, ::-1]
+    yield (
+        "its kernel is flipped: a convolution, where the spec means cross-correlation",
+        output(pads, kernel[::-1, ::-1]),
     )
     yield "height and width of its kernel are swapped", output(pads, kernel.swapaxes(0, 1))
     yield "its bias is missing", place.expected - place.weights["bias"]
@@ -123,9 +127,12 @@ def _convolution(place: Place, layer: Conv2D, convolve: Convolve) -> Iterator[Gu
 
 def _batch_mean(place: Place) -> Iterator[Guess]:
     yield "the loss is summed over the batch, not averaged", place.expected * BATCH
-    ratio = float(np.vdot(place.expected, place.measured) / max(np.vdot(place.expected, place.expected), 1e-300))
-    yield f"all gradients are {ratio:.4g} times too large: the loss is no mean over the batch", (
-        place.expected * ratio
+    ratio = float(
+        np.vdot(place.expected, place.measured) / max(np.vdot(place.expected, place.expected), 1e-300)
+    )
+    yield (
+        f"all gradients are {ratio:.4g} times too large: the loss is no mean over the batch",
+        (place.expected * ratio),
     )
 
 
@@ -169,7 +176,9 @@ def of_training(stage: str, quantity: str, measured: Tensors, expected: Tensors,
         if _explains(guess, found, right):
             return text
     ratio = float(np.vdot(right, found) / np.vdot(right, right))
-    return f"all of it is {ratio:.9g} times what it should be" if _explains(right * ratio, found, right) else ""
+    return (
+        f"all of it is {ratio:.9g} times what it should be" if _explains(right * ratio, found, right) else ""
+    )
 
 
 def _explains(guess: np.ndarray, measured: np.ndarray, expected: np.ndarray) -> bool:
@@ -196,9 +205,15 @@ def _adam(quantity: str, expected: Tensors, adam: Adam) -> Iterator[Guess]:
     for eps in (1e-8, 1e-7):
         if eps != adam.eps:
             yield f"eps is {eps:g}, the run says {adam.eps:g}", update(s1, s2, eps)
-        yield f"eps {eps:g} stands where the {other.form} form has it, the run says {adam.form}", update(o1, o2, eps)
+        yield (
+            f"eps {eps:g} stands where the {other.form} form has it, the run says {adam.form}",
+            update(o1, o2, eps),
+        )
     rounded = adam.learning_rate * np.sqrt(float(1 - single(adam.b2))) / float(1 - single(adam.b1))
     yield "the bias correction is computed in float32", value * rounded / s1
     yield "there is no bias correction", update(adam.learning_rate, 1, adam.eps)
-    yield "the learning rate is rounded to float32", value * float(single(adam.learning_rate)) / adam.learning_rate
+    yield (
+        "the learning rate is rounded to float32",
+        value * float(single(adam.learning_rate)) / adam.learning_rate,
+    )
     yield "the step's scale is rounded to float32", value * float(single(s1)) / s1

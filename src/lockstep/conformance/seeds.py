@@ -18,8 +18,8 @@ from lockstep.results import write_npz
 from lockstep.statistics import churn, equivalence
 
 PAIRS = 8
-MARGINS = {"accuracy": 0.002, "cross_entropy": 0.005}
-"""What counts as equal: 0.2 points of accuracy, 0.005 nats."""
+MARGINS = {"accuracy": 0.002, "cross_entropy": 0.002}
+"""What counts as equal: 0.2 points of accuracy, 0.002 nats."""
 
 
 def made(data: Path, pairs: int, advance: Advance) -> list[Outcome]:
@@ -28,7 +28,9 @@ def made(data: Path, pairs: int, advance: Advance) -> list[Outcome]:
 
 
 def save(outcomes: Sequence[Outcome], path: Path) -> None:
-    write_npz(path, {name: np.array(column) for name, column in zip(Outcome._fields, zip(*outcomes), strict=True)})
+    write_npz(
+        path, {name: np.array(column) for name, column in zip(Outcome._fields, zip(*outcomes), strict=True)}
+    )
 
 
 def load(path: Path) -> list[Outcome]:
@@ -58,7 +60,9 @@ def _check(metric: str, pairs: Sequence[Pair]) -> Check:
     scale, unit = (100, "points") if metric == "accuracy" else (1, "nats")
     verdicts: dict[str, Verdict] = {"equal": "in step", "different": "out of step"}
     if test.needed is None:
-        note = f"{len(values)} pairs: all differ equally, so there is no test" if len(values) > 1 else "one pair"
+        note = (
+            f"{len(values)} pairs: all differ equally, so there is no test" if len(values) > 1 else "one pair"
+        )
     else:
         note = (
             f"{len(values)} pairs, 90 % interval {scale * test.low:+.3g} to {scale * test.high:+.3g} {unit}, "

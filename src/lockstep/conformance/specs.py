@@ -14,7 +14,6 @@ from lockstep.spec import (
     Flatten,
     Layer,
     MaxPool,
-    Padding,
     Shape,
     Spec,
 )
@@ -25,11 +24,10 @@ SWISH = Activation(function="swish")
 LEAKY = Activation(function="leaky_relu", slope=0.1)
 
 
-def _small(shape: Shape, padding: Padding, *, kernel: int = 5, stride: int = 1) -> Spec:
+def _small(shape: Shape, *convolutions: Conv2D) -> Spec:
     return _spec(
         shape,
-        Conv2D(filters=4, kernel=kernel, stride=stride, padding=padding),
-        RELU,
+        *(layer for conv in convolutions for layer in (conv, RELU)),
         MaxPool(size=2),
         Flatten(),
         Dense(units=10),
@@ -42,7 +40,7 @@ def _spec(shape: Shape, *layers: Layer) -> Spec:
 
 SPECS = {
     "no convolution": _spec((6, 6, 1), Flatten(), Dense(units=20), LEAKY, Dense(units=3)),
-    "valid": _small((12, 12, 1), "valid"),
+    "valid": _small((12, 12, 1), Conv2D(filters=4, kernel=5)),
     "classroom": _spec(
         (28, 28, 1),
         *(Conv2D(filters=32, kernel=5), RELU, MaxPool(size=2)),
@@ -55,12 +53,21 @@ SPECS = {
         *(Conv2D(filters=16, kernel=5), TANH, AvgPool(size=2)),
         *(Flatten(), Dense(units=120), TANH, Dense(units=84), TANH, Dense(units=10)),
     ),
-    "same": _small((12, 12, 1), "same"),
-    "same, even kernel": _small((12, 12, 1), "same", kernel=4),
-    "full": _small((12, 12, 1), "full"),
-    "strided": _small((13, 13, 1), "valid", stride=2),
-    "same, strided": _small((14, 14, 1), "same", kernel=4, stride=3),
-    "full, strided": _small((11, 11, 1), "full", kernel=3, stride=2),
+    "same": _small(
+        (12, 12, 1),
+        Conv2D(filters=4, kernel=5, padding="same"),
+        Conv2D(filters=3, kernel=4, padding="same"),  # an odd number of zeros: one more after than before
+    ),
+    "full": _small(
+        (9, 9, 1),
+        Conv2D(filters=4, kernel=4, padding="full"),
+        Conv2D(filters=3, kernel=3, stride=2, padding="full"),
+    ),
+    "strided": _small(
+        (23, 23, 1),
+        Conv2D(filters=4, kernel=5, stride=2),
+        Conv2D(filters=3, kernel=4, stride=3, padding="same"),
+    ),
     "odd sizes": _spec(
         (13, 17, 1),
         *(Conv2D(filters=3, kernel=3), LEAKY, MaxPool(size=3), Flatten(), Dropout(rate=0.25), Dense(units=7)),
@@ -73,8 +80,8 @@ SPECS = {
 }
 
 TAPS = {
-    "hidden image": SPECS["classroom"].until("max_pool1"),
-    "hidden units": SPECS["classroom"].until("activation3"),
+    "hidden image": SPECS["odd sizes"].until("max_pool1"),
+    "hidden units": SPECS["three channels"].until("flatten1"),
     "vectors in": _spec((9,), Dense(units=8), SWISH, Dense(units=4)),
 }
 """Specs that end early or start late, for `logits` and `vjp`: feature maps and activation patterns."""

@@ -13,7 +13,7 @@ from lockstep.conformance.certificate import Check, Diagnosis
 from lockstep.conformance.distance import distance_of, what_is_wrong
 from lockstep.conformance.localise import localise
 from lockstep.conformance.observe import ADAM, observe
-from lockstep.conformance.problem import CALLS, Tensors
+from lockstep.conformance.problem import Tensors
 from lockstep.conformance.reference import ALL, NUMPY
 from lockstep.conformance.specs import TRAINED
 from lockstep.conformance.subject import Subject
@@ -88,14 +88,17 @@ def _checks(
         value = measured.get(quantity, MISSING)
         far = distance_of(quantity, value, expected)
         problem = f": {what_is_wrong(value, expected)}" if quantity in measured else ": missing"
-        yield Check(
-            tier=tier,
-            quantity=line,
-            measured=None if isinf(far) else far,
-            limit=limit,
-            verdict="in step" if far <= limit else "out of step",
-            note=f"worst: {quantity}, spec {spec!r}" + (problem if isinf(far) else ""),
-        ), quantity
+        yield (
+            Check(
+                tier=tier,
+                quantity=line,
+                measured=None if isinf(far) else far,
+                limit=limit,
+                verdict="in step" if far <= limit else "out of step",
+                note=f"worst: {quantity}, spec {spec!r}" + (problem if isinf(far) else ""),
+            ),
+            quantity,
+        )
 
 
 def is_training(quantity: str) -> bool:
@@ -132,7 +135,9 @@ def _diagnose(
     limit = LIMITS["T3" if dtype == "float32" else "T1"]
     place = localise(subject.worker(dtype), NUMPY, ALL[name], reference.problem(name), limit)
     if place is None:
-        return Diagnosis(spec=name, layer="the whole network", quantity=quantity, cause=WHOLE.get(quantity, ""))
+        return Diagnosis(
+            spec=name, layer="the whole network", quantity=quantity, cause=WHOLE.get(quantity, "")
+        )
     return Diagnosis(
         spec=name, layer=place.node.name, quantity=place.quantity, cause=mistakes.likeliest(place, _convolve)
     )

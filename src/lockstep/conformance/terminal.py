@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lockstep import discovery
-from lockstep.conformance.certificate import TIERS, Certificate, Verdict
+from lockstep.config import TIERS
+from lockstep.conformance.certificate import Certificate, Verdict
 from lockstep.conformance.verify import Request, prepared_digits
 from lockstep.conformance.verify import verify as measure
 from lockstep.errors import LockstepError
@@ -36,7 +37,9 @@ def verify(
     console: Console,
 ) -> list[Certificate]:
     wanted = selected(tiers)
-    requests = [Request(name, device, wanted, steps, pairs) for name in _backends(names, every, device, console)]
+    requests = [
+        Request(name, device, wanted, steps, pairs) for name in _backends(names, every, device, console)
+    ]
     certificates = []
     with prepared_digits() as data, counting(sum(request.pieces() for request in requests)) as advance:
         for request in requests:
@@ -51,7 +54,9 @@ def selected(tiers: Sequence[str]) -> tuple[str, ...]:
     for text in tiers:
         first, _, last = text.partition("..")
         if first not in TIERS or (last or first) not in TIERS:
-            raise LockstepError(f"--tier {text}: unknown; give {TIERS[0]} to {TIERS[-1]}, or a range as T1..T4")
+            raise LockstepError(
+                f"--tier {text}: unknown; give {TIERS[0]} to {TIERS[-1]}, or a range as T1..T4"
+            )
         found |= set(TIERS[TIERS.index(first) : TIERS.index(last or first) + 1])
     return tuple(sorted(found))
 
@@ -83,5 +88,3 @@ def show(certificate: Certificate, console: Console) -> None:
     if certificate.diagnosis:
         console.print(Text(f"  {certificate.diagnosis}"))
     console.print(Text(f"{certificate.backend} on {certificate.device}: {certificate.summary}"), style="bold")
-
-

@@ -80,7 +80,9 @@ def pieces(steps: int, reference: bool) -> int:
     return (3 + PERTURBATIONS if reference else 3) * len(marks(steps))
 
 
-def measure(subject: Subject, reference: Reference, dtypes: list[str], steps: int) -> tuple[list[Check], list[Curve]]:
+def measure(
+    subject: Subject, reference: Reference, dtypes: list[str], steps: int
+) -> tuple[list[Check], list[Curve]]:
     def line(dtype: str, name: str) -> Line:
         run = _run(subject.worker(dtype), subject.data, name, steps, subject.advance)
         return _line(run, reference.real if name == "real" else reference.smooth, name)
@@ -120,7 +122,12 @@ def _in_band(far: float, width: float, steps: int) -> Check:
 def _check(quantity: str, far: float, limit: float, note: str) -> Check:
     if not np.isfinite(far):
         return Check(
-            tier="T5", quantity=quantity, measured=None, limit=limit, verdict="out of step", note="NaN or infinite"
+            tier="T5",
+            quantity=quantity,
+            measured=None,
+            limit=limit,
+            verdict="out of step",
+            note="NaN or infinite",
         )
     verdict = "in step" if far <= limit else "out of step"
     return Check(tier="T5", quantity=quantity, measured=far, limit=limit, verdict=verdict, note=note)

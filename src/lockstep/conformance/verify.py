@@ -71,7 +71,11 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
     plugin = discovery.find(request.backend)
     if reason := plugin.unusable(request.device):
         raise LockstepError(f"backend {request.backend}: {reason}; see {plugin.folder}/requirements.txt")
-    began, subject, findings = time.perf_counter(), Subject(request.backend, request.device, data, advance), Findings()
+    began, subject, findings = (
+        time.perf_counter(),
+        Subject(request.backend, request.device, data, advance),
+        Findings(),
+    )
     dtypes: list[str] = []
     environment: dict[str, str] = {}
     try:
@@ -80,7 +84,9 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
         _measure(request, subject, dtypes, references, findings)
         environment = subject.worker("float32").call(_environment)
     except Stopped as stopped:
-        if not any(check.measured is None and check.quantity == stopped.stop.call for check in findings.checks):
+        if not any(
+            check.measured is None and check.quantity == stopped.stop.call for check in findings.checks
+        ):
             findings.checks.append(step_zero.stopped(stopped.stop, request.tiers[0]))
     finally:
         subject.close()
@@ -134,7 +140,9 @@ def _measure(
     if "T6" in request.tiers:
         outcomes = _outcomes(subject.data, request.pairs, references, subject.advance)
         if request.is_reference:
-            findings.checks.append(Check(tier="T6", quantity="the reference", measured=None, verdict="reported"))
+            findings.checks.append(
+                Check(tier="T6", quantity="the reference", measured=None, verdict="reported")
+            )
         else:
             checks, findings.pairs = seeds.measure(subject, outcomes)
             findings.checks += checks
@@ -145,7 +153,9 @@ def _in_float64(request: Request, subject: Subject, dtypes: list[str]) -> Found:
     if "float64" in dtypes:
         return step_zero.compare(subject, "float64", tiers)
     note = f"{request.device} has no float64: this certificate covers float32 only"
-    return Found([Check(tier=t, quantity="float64", measured=None, verdict="reported", note=note) for t in tiers])
+    return Found(
+        [Check(tier=t, quantity="float64", measured=None, verdict="reported", note=note) for t in tiers]
+    )
 
 
 def _in_float32(request: Request, subject: Subject) -> Found:

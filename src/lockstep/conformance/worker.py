@@ -123,9 +123,7 @@ def stop(error: BaseException, folder: Path) -> Stop:
 
 
 @lru_cache(1)
-def _make(
-    backend: str, dtype: str, device: str, threads: int, spec: Spec, adam: Adam
-) -> Backend:
+def _make(backend: str, dtype: str, device: str, threads: int, spec: Spec, adam: Adam) -> Backend:
     """Built once for calls that follow each other: frameworks compile for each new one."""
     cls = _complete(discovery.load(discovery.find(backend)))
     return cls(spec, adam, device=device, dtype=dtype, threads=threads, deterministic=True)
