@@ -12,6 +12,7 @@ min_version("9.25")
 include: "workflows/common.smk"
 include: "workflows/data.smk"
 include: "workflows/train.smk"
+include: "workflows/conformance.smk"
 include: "workflows/report.smk"
 
 
@@ -20,3 +21,4 @@ rule all:
     input:
         REPORT,
         FILES,
+        PROOF,

@@ -1,60 +1,82 @@
-"""Every discovered backend against NumPy in float64: tiers T1, T2 (a few steps) and T3."""
+"""Every discovered backend is in step with NumPy in float64, repeats itself, and waits at the fence."""
 
 from __future__ import annotations
-
-from functools import cache
 
 import numpy as np
 import pytest
 
-from lockstep.conformance.distance import LIMITS, distance, distances
-from lockstep.conformance.observe import observe
-from lockstep.conformance.specs import SPECS, TAPS
-from lockstep.discovery import REFERENCE
+from lockstep.conformance import digits as runs
+from lockstep.conformance.bits import LEFT
+from lockstep.conformance.certificate import QUICK
+from lockstep.conformance.distance import distance, travel_error
+from lockstep.conformance.problem import BATCH, CALLS, STEPS, draw
+from lockstep.conformance.reference import ALL
+from lockstep.conformance.specs import SMOOTH, SPECS
+from lockstep.conformance.travel import Reference, load, save
+from lockstep.conformance.verify import Request, verify
+from lockstep.optimizer import Adam
 from lockstep.spec import KINDS
 
-SEED = 7
-FEW_STEPS_IN_FLOAT32 = 1e-3
-ALL = SPECS | TAPS
+
+def out_of_step(backend: str, device: str, digits) -> list[str]:
+    certificate = verify(Request(backend, device), digits, None, lambda what: None)
+    assert {check.tier for check in certificate.checks} == set(QUICK)
+    assert certificate.environment
+    late = [
+        f"{check.tier} {check.quantity}: {check.measured} > {check.limit} ({check.note})"
+        for check in certificate.checks
+        if check.verdict not in ("in step", "reported")
+    ]
+    return [*late, str(certificate.diagnosis)] if late else []
 
 
-@cache
-def reference(name: str):
-    """NumPy is no framework, so it may share this process."""
-    return observe(REFERENCE, "float64", "cpu", 2, ALL[name].model_dump_json(), SEED)
-
-
-def limit(dtype: str, quantity: str) -> float:
-    trained = quantity.startswith(("travel", "training"))
-    if dtype == "float64":
-        return LIMITS["T2" if trained else "T1"]
-    # Float32 runs part after tens of steps; over the four here they are still close.
-    return FEW_STEPS_IN_FLOAT32 if trained else LIMITS["T3"]
-
-
-def out_of_step(process, dtype: str) -> list[str]:
-    """One line per quantity that is further from NumPy in float64 than it may be."""
-    late = []
-    for name, spec in ALL.items():
-        for quantity, far in distances(process.observe(spec, SEED), reference(name)).items():
-            if not far <= limit(dtype, quantity):
-                late.append(f"{name}: {quantity}: {far:.1e} > {limit(dtype, quantity):.0e}")
-    return late
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_in_step_with_the_reference(backend, dtype, worker):
-    late = out_of_step(worker(backend, dtype, "cpu"), dtype)
+def test_in_step_with_the_reference(backend, digits):
+    late = out_of_step(backend, "cpu", digits)
     assert not late, "\n".join(late)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_in_step_with_the_reference_on_a_gpu(backend, dtype, worker):
-    process = worker(backend, "float32", "cpu")  # already there, and may ask the framework
-    if "gpu" not in process.devices():
+def test_in_step_with_the_reference_on_a_gpu(backend, digits, worker):
+    if "gpu" not in worker(backend, "float32").call(devices):
         pytest.skip(f"{backend} has no GPU here")
-    late = out_of_step(worker(backend, dtype, "gpu"), dtype)
+    late = out_of_step(backend, "gpu", digits)
     assert not late, "\n".join(late)
+
+
+def devices(make) -> list[str]:
+    return list(make(SPECS["no convolution"], Adam()).devices())
+
+
+def test_the_fence_waits_and_a_clock_without_it_would_lie(backend, digits, worker):
+    """JAX returns before it has computed, on a CPU too: stopped then, a clock would miss nearly all."""
+    found = worker(backend, "float32").call(runs.waiting, digits, runs.experiment("real", "float32"))
+    assert found.after_synchronize <= LEFT
+    if backend == "jax":
+        assert found.after_call > 0.5
+
+
+def test_a_run_in_pieces_ends_in_the_bits_of_a_whole_one(backend, digits, worker):
+    """Pieces cut epochs and calls elsewhere; states go through dump and load."""
+    run = runs.experiment("real", "float32")
+    process, start = worker(backend, "float32"), runs.start(run)
+    whole = process.call(runs.segment, digits, run, 1, 60, start)
+    first = process.call(runs.segment, digits, run, 1, 25, start)
+    second = process.call(runs.segment, digits, run, 26, 60, first.state)
+    assert len(whole.losses) == 60
+    np.testing.assert_array_equal(np.concatenate([first.losses, second.losses]), whole.losses)
+    for name, value in whole.state.items():
+        np.testing.assert_array_equal(second.state[name], value, err_msg=name)
+
+
+def test_a_nudge_moves_one_weight_by_one_unit_in_the_last_place():
+    run = runs.experiment("real", "float32")
+    plain, nudged = runs.start(run), runs.start(run, nudge=0)
+    moved = {name: np.flatnonzero(plain[name] != nudged[name]) for name in plain}
+    ((name, places),) = ((name, places) for name, places in moved.items() if len(places))
+    assert len(places) == 1
+    before, after = plain[name].ravel()[places[0]], nudged[name].ravel()[places[0]]
+    assert after == np.nextafter(before, np.float32(np.inf))
+    other = runs.start(run, nudge=1)
+    assert any((other[name] != nudged[name]).any() for name in plain), "each nudge moves another weight"
 
 
 def test_distance_counts_what_it_should():
@@ -69,6 +91,49 @@ def test_distance_counts_what_it_should():
     assert distance(few, reference, exempt=0.004) > 0.03
 
 
+def test_travel_error_by_hand():
+    start, a, b = ({"w": np.array(w), "b": np.array([0.0])} for w in ([0.0, 0.0], [3.0, 4.5], [3.0, 4.0]))
+    assert travel_error(a, b, start) == pytest.approx(0.5 / 5)
+
+
 def test_every_kind_of_layer_is_under_test():
     used = {layer.kind for spec in SPECS.values() for layer in spec.layers}
     assert used == set(KINDS)
+
+
+def test_the_smooth_network_has_no_kinks_and_the_same_weights():
+    assert SMOOTH.weights == SPECS["classroom"].weights
+    assert "max_pool" not in {layer.kind for layer in SMOOTH.layers}
+    assert {layer.function for layer in SMOOTH.layers if layer.kind == "activation"} == {"swish"}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_problems_are_exact_in_float32_and_meet_the_kinks(name):
+    problem = draw(ALL[name], 7)
+    single = problem.astype("float32").astype("float64")
+    for tensors in (problem.weights, problem.weight_noise):
+        for key, value in tensors.items():
+            assert value.any(), key
+    np.testing.assert_array_equal(single.images, problem.images)
+    np.testing.assert_array_equal(single.targets, problem.targets)
+    np.testing.assert_array_equal(problem.targets.sum(axis=-1), 1)
+    assert (problem.images[:, ::2] == 0).any(), "an empty background puts activations at their kink"
+
+
+def test_the_calls_of_a_problem_cover_its_steps_once():
+    problem = draw(SPECS["no convolution"], 7)
+    calls = dict(problem.calls(Adam()))
+    assert {name: len(call[0]) for name, call in calls.items()} == CALLS
+    scales = np.concatenate([call[3] for call in calls.values()])
+    np.testing.assert_array_equal(scales, Adam().scales(1, STEPS))
+    assert calls["smaller batch"][0].shape[1] < BATCH
+    assert [name for name, call in calls.items() if call[4]] == ["weight noise"]
+
+
+def test_the_references_runs_survive_their_file():
+    run = {3: {"dense1/kernel": np.ones((2, 2))}, 10: {"dense1/kernel": np.zeros((2, 2))}}
+    known = Reference(run, run, [{3: 0.5, 10: 0.25}])
+    again = load(save(known))
+    assert again.band == known.band
+    assert again.real.keys() == run.keys()
+    np.testing.assert_array_equal(again.smooth[3]["dense1/kernel"], 1)

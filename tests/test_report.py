@@ -21,6 +21,7 @@ from lockstep import discovery
 from lockstep.config import Cell, Config, load
 from lockstep.evaluation import measure
 from lockstep.report import build, pictures, runs, summary, tables
+from lockstep.report.certificates import read_all
 from lockstep.report.findings import findings
 from lockstep.report.runs import Side
 from lockstep.results import write_json, write_npz, write_text
@@ -270,7 +271,8 @@ def test_page_tells_reasons_and_hedges(page: Path):
 
 def test_findings_compare_only_what_every_experiment_completed(fake: Fake):
     results = runs.read(fake.config)
-    agreement, best, outcomes = findings(results, tables.build(results))
+    conformance, agreement, best, outcomes = findings(results, read_all(fake.config), tables.build(results))
+    assert conformance.answer == "Not measured yet."
     # tanh alone has a mean of 0.9 where plain has 0.83, but on the seed they share both have 0.9.
     assert best.answer == "Cannot tell from 1 seed: plain and tanh are too close."
     assert agreement.answer == "No difference can be told from 0: the only interval includes it."
@@ -288,7 +290,7 @@ def test_findings_say_what_an_interval_shows(fake: Fake, tmp_path: Path):
             made.write(made.cell(name, "alpha", seed), wrong)
             made.write(made.cell(name, "beta", seed), wrong)
     results = runs.read(made.config)
-    agreement, best, outcomes = findings(results, tables.build(results))
+    _, agreement, best, outcomes = findings(results, read_all(made.config), tables.build(results))
     assert best.answer == "tanh, ahead of plain."
     assert "excludes 0" in best.details[1]
     assert agreement.answer == "Cannot tell: none of 2 pairs has a 95 % interval yet."  # all differ by 0
@@ -435,8 +437,9 @@ def test_page_opens_in_a_browser(page: Path, tmp_path: Path):
     ]
     seen = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     headings = re.findall(r"<h[12][^>]*>([^<]+)</h", seen.stdout)
-    assert headings[:4] == [
+    assert headings[:5] == [
         "Lockstep",
+        "Do the backends compute the same run?",
         "Do the backends agree?",
         "Which experiment is best?",
         "Did everything run?",

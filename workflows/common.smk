@@ -5,10 +5,12 @@ from os.path import relpath
 from pathlib import Path
 
 from lockstep import config as configs
+from lockstep import freshness
 from lockstep.cell import OUTPUTS
-from lockstep.discovery import find
+from lockstep.conformance.certificate import FILES as CERTIFICATES
+from lockstep.conformance.certificate import asked
+from lockstep.discovery import REFERENCE, find
 from lockstep.errors import LockstepError, one_line
-from lockstep.freshness import stamp
 from lockstep.identity import report_hash
 
 
@@ -38,13 +40,25 @@ try:
         for cell in CONFIG.cells()
         if not find(cell.backend).unusable(cell.device)
     }
-    STAMPS = {name: stamp(CONFIG, cell) for name, cell in CELLS.items()}
+    STAMPS = {name: freshness.of_cell(CONFIG, cell) for name, cell in CELLS.items()}
+    SIDES = [
+        (backend, device)
+        for backend in CONFIG.backends
+        for device in CONFIG.devices
+        if not find(backend).unusable(device)
+    ]
 except (LockstepError, OSError) as error:
     raise WorkflowError(one_line(error))
 
 SELECTED = ",".join(CONFIG.backends)
 RESULTS = CONFIG.results
 FILES = [CONFIG.folder(cell) / name for cell in CELLS.values() for name in OUTPUTS]
+PROOF = [
+    CONFIG.certificate(*side, name)
+    for side in SIDES
+    for name in CERTIFICATES
+    if asked(CONFIG, name)
+]
 REPORT = CONFIG.reports / "index.html"
 CELL = "{experiment}/{backend}/{device}/seed-{seed}"
 
@@ -59,6 +73,17 @@ def data_of_cell(wildcards):
 
 def stamp_of_cell(wildcards):
     return STAMPS[CELL.format(**wildcards)]
+
+
+def stamp_of(backend, device, name):
+    """Of a certificate."""
+    return freshness.of_certificate(CONFIG, backend, device, name)
+
+
+def options_of_certificate(wildcards):
+    settings = CONFIG.conformance
+    tiers = ",".join(asked(CONFIG, wildcards.name))
+    return f"--tier {tiers} --steps {settings.steps} --pairs {settings.pairs}"
 
 
 def threads_of_cell(wildcards):

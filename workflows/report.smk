@@ -5,6 +5,7 @@
 rule report:
     input:
         FILES,
+        PROOF,
     output:
         page=REPORT,
     log:

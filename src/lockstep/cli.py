@@ -136,9 +136,8 @@ def verify(
     every: Annotated[bool, typer.Option("--all", help="every installed backend")] = False,
     device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
     tier: Annotated[
-        list[str] | None,
-        typer.Option(help="T0 to T6, or a range as T0..T6; default: T0..T4", show_default=False),
-    ] = None,
+        list[str], typer.Option(help="T0 to T6, or a range as T0..T6; several with commas or repeated")
+    ] = ["T0..T4"],  # noqa: B006  typer reads it
     steps: Annotated[int, typer.Option(min=1, help="of T5")] = 500,
     pairs: Annotated[int, typer.Option(min=1, help="of T6")] = 8,
     references: Annotated[
@@ -149,15 +148,13 @@ def verify(
     ] = None,
 ) -> None:
     """Certify that a backend computes the same run as NumPy in float64; exit status 1 if it falls short."""
-    from lockstep.conformance import terminal
-    from lockstep.results import write_json
+    from lockstep.conformance import certificate, terminal
 
-    certificates = terminal.verify(
-        names or [], every, device, tier or ["T0..T4"], steps, pairs, references, out
-    )
+    requests = terminal.requests(names or [], every, device, tier, steps, pairs, out)
+    made = terminal.verify(requests, references, out)
     if json_file:
-        write_json(json_file, {"certificates": [made.model_dump(mode="json") for made in certificates]})
-    if any(made.falls_short for made in certificates):
+        certificate.write(json_file, made)
+    if any(each.falls_short for each in made):
         raise typer.Exit(1)
 
 

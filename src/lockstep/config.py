@@ -126,12 +126,9 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
             raise LockstepError(
                 f"{path}: the selection of backends is empty; name one or more of the config's"
             )
-    for key, values in (
-        ("backends", names),
-        ("devices", file.devices),
-        ("seeds", file.seeds),
-        ("conformance.tiers", file.conformance.tiers),
-    ):
+    tiers = file.conformance.tiers
+    lists: dict[str, Sequence[Any]] = {"backends": names, "devices": file.devices, "seeds": file.seeds}
+    for key, values in {**lists, "conformance.tiers": tiers}.items():
         if len(set(values)) != len(values):
             raise LockstepError(f"{path}: {key}: a value is listed twice; list each once")
     if file.results == file.reports:

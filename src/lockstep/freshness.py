@@ -1,29 +1,47 @@
-"""Whether the results on disk are those of the cell as it stands now.
+"""Whether the results on disk are those of the settings and code as they stand now.
 
 Snakemake remembers parameters only of jobs that it ran itself, so results of `lockstep train`, or copied
-from elsewhere, would look up to date after any edit.  A stamp per cell tells it by time instead.
+from elsewhere, would look up to date after any edit.  A stamp per result tells it by time instead.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from lockstep.cell import OUTPUTS, made_by
 from lockstep.config import Cell, Config
-from lockstep.identity import cell_hash
+from lockstep.conformance import certificate
+from lockstep.identity import cell_hash, conformance_hash
 from lockstep.results import write_text
 
 
-def stamp(config: Config, cell: Cell) -> Path:
-    """A file that is newer than the cell's results exactly when they are of other settings or code."""
-    path = config.results / ".work" / "stamps" / cell.path
-    current = cell_hash(cell)
+def of_cell(config: Config, cell: Cell) -> Path:
+    """The stamp of a cell."""
+    outputs = [config.folder(cell) / name for name in OUTPUTS]
+    return _stamp(config, cell.path, cell_hash(cell), made_by(config, cell), outputs)
+
+
+def of_certificate(config: Config, backend: str, device: str, name: str) -> Path:
+    """The stamp of a certificate; name: one of `certificate.FILES`."""
+    path = config.certificate(backend, device, name)
+    asked = config.conformance
+    tiers = certificate.asked(config, name)
+    current = conformance_hash(backend, device, tiers, asked.steps, asked.pairs)
+    return _stamp(config, path.relative_to(config.results), current, certificate.made_by(path), [path])
+
+
+def _stamp(config: Config, name: Path, current: str, made: str | None, outputs: Sequence[Path]) -> Path:
+    """A file that is newer than the outputs exactly when they are of other settings or code.
+
+    made: the hash that a complete set of outputs was made by; None if there is none.
+    """
+    path = config.results / ".work" / "stamps" / name
     if not path.is_file() or path.read_text() != current:
         write_text(path, current)
-    made = made_by(config, cell)
     if made is not None:
-        times = [(config.folder(cell) / name).stat().st_mtime for name in OUTPUTS]
+        times = [output.stat().st_mtime for output in outputs]
         if made == current and path.stat().st_mtime >= min(times):
             os.utime(path, (min(times) - 1, min(times) - 1))
         elif made != current and path.stat().st_mtime <= max(times):

@@ -86,14 +86,14 @@ def folder_hash(folder: Path) -> str:
 
 
 def conformance_hash(backend: str, device: str, tiers: Sequence[str], steps: int, pairs: int) -> str:
-    """Of everything that a certificate depends on: what is measured, the harness, the plugin and the reference."""
+    """Of all that a certificate depends on: what is measured, the harness, the plugin and the reference."""
     plugin, reference = find(backend), find(REFERENCE)
     parts = {
         "backend": backend,
         "device": device,
         "tiers": list(tiers),
-        "steps": steps,
-        "pairs": pairs,
+        "steps": steps if "T5" in tiers else None,
+        "pairs": pairs if "T6" in tiers else None,
         "harness": [harness_hash(), folder_hash(Path(__file__).parent / "conformance")],
         "plugins": [folder_hash(plugin.folder), folder_hash(reference.folder)],
         "versions": {"numpy": importlib.metadata.version("numpy"), **plugin.versions()},
@@ -104,7 +104,7 @@ def conformance_hash(backend: str, device: str, tiers: Sequence[str], steps: int
 def report_hash() -> str:
     """The source that tables and pages are made with."""
     package = Path(__file__).parent
-    modules = [package / f"{name}.py" for name in ("statistics", "layer_table")]
+    modules = [package / f"{name}.py" for name in ("statistics", "layer_table", "conformance/certificate")]
     return folder_hash(package / "report") + _hash(package, modules)
 
 

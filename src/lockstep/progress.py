@@ -42,7 +42,7 @@ def watching(cell: Cell) -> Iterator[training.Watcher]:
 
 @contextmanager
 def counting(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar that advances before each piece of work and says what it is; nothing where there is no terminal."""
+    """A bar that advances before each piece of work and says what it is; no bar without a terminal."""
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -38,6 +38,12 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file.  Raises OSError or ValueError where it is no such file, or a damaged one."""
+    with np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
 def write_text(path: Path, text: str) -> None:
     write(path, lambda file: file.write(text.encode()))
 

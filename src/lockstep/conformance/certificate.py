@@ -11,11 +11,13 @@ T6  accuracy and cross-entropy, paired by seed: two one-sided tests
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from lockstep.config import TIERS, Tier
+from pydantic import Field
+
+from lockstep.config import TIERS, Config, Tier
+from lockstep.results import SCHEMA, write_json
 from lockstep.settings import Settings
 
 QUICK = TIERS[:5]
@@ -40,7 +42,7 @@ class Check(Settings):
 
 
 class Diagnosis(Settings):
-    """The first layer and quantity that are out of step, and the likeliest cause where its pattern is known."""
+    """The first layer and quantity out of step, and the likeliest cause where its pattern is known."""
 
     spec: str
     layer: str
@@ -80,14 +82,15 @@ class Certificate(Settings):
     tiers: list[str]
     checks: list[Check]
     diagnosis: Diagnosis | None = None
-    curves: list[Curve] = []
-    pairs: list[Pair] = []
-    environment: dict[str, str] = {}
-    versions: dict[str, str] = {}
-    hash: str = ""
+    curves: list[Curve]
+    pairs: list[Pair]
+    environment: dict[str, str]
+    versions: dict[str, str]
+    hash: str
     """Of the source, settings and versions that it depends on: see `identity.py`."""
-    made: str = ""
-    seconds: float = 0.0
+    made: str
+    """When, in UTC: ISO 8601."""
+    seconds: float
 
     @property
     def verdict(self) -> Verdict:
@@ -110,9 +113,29 @@ class Certificate(Settings):
         return self.verdict not in GOOD
 
 
+class _File(Settings):
+    schema_: int = Field(alias="schema", ge=SCHEMA, le=SCHEMA)
+    certificates: list[Certificate]
+
+
+def write(path: Path, certificates: list[Certificate]) -> None:
+    write_json(path, {"certificates": [made.model_dump(mode="json") for made in certificates]})
+
+
+def made_by(path: Path) -> str | None:
+    """The hash that a certificate's file was made by; None if there is none."""
+    try:
+        (made,) = read(path)
+    except (OSError, ValueError):
+        return None
+    return made.hash
+
+
+def asked(config: Config, name: str) -> tuple[Tier, ...]:
+    """Those tiers of a file that a config asks for."""
+    return tuple(tier for tier in FILES[name] if tier in config.conformance.tiers)
+
+
 def read(path: Path) -> list[Certificate]:
-    """The certificates of a file that `lockstep verify --json` wrote.  Raises OSError or ValueError."""
-    return [
-        Certificate.model_validate_json(json.dumps(made))
-        for made in json.loads(path.read_text())["certificates"]
-    ]
+    """The certificates of a file that `write` wrote.  Raises OSError or ValueError."""
+    return _File.model_validate_json(path.read_text()).certificates

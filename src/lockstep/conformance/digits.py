@@ -28,7 +28,7 @@ SEED = 0
 
 
 def experiment(name: str, dtype: str) -> Experiment:
-    """real: the classroom's network, with dropout.  smooth: the same without kinks.  seeds: as T6 trains it."""
+    """real: the classroom's network, with dropout; smooth: without kinks; seeds: as T6 trains it."""
     spec = SMOOTH if name == "smooth" else SPECS["classroom"]
     rate, epochs = (5e-4, 3) if name == "seeds" else (1e-4, 1)
     settings: dict[str, Any] = {
@@ -51,9 +51,8 @@ def segment(make: Make, data: Path, run: Experiment, first: int, last: int, stat
     backend, losses = make(run.spec, run.optimizer), []
     backend.load(state)
     for chunk in _chunks(_dataset(data), run, first, last):
-        losses.append(
-            cross_entropy(np.asarray(backend.train_steps(*chunk.arguments)), chunk.targets).mean(axis=-1)
-        )
+        logits = np.asarray(backend.train_steps(*chunk.arguments))
+        losses.append(cross_entropy(logits, chunk.targets).mean(axis=-1))
     backend.synchronize()
     return Segment(np.concatenate(losses), backend.dump())
 
@@ -127,11 +126,8 @@ def train_and_test(make: Make, data: Path, run: Experiment, seed: int) -> Outcom
     train(backend, run.spec, run, dataset, seed, Progress(), Watcher())
     logits = predict(backend, dataset.test, dataset.transform, run.training.dtype)
     targets = np.eye(dataset.classes)[dataset.test.labels]
-    return Outcome(
-        float(correct(logits, targets).mean()),
-        float(cross_entropy(logits, targets).mean()),
-        logits.argmax(axis=-1),
-    )
+    accuracy, loss = correct(logits, targets).mean(), cross_entropy(logits, targets).mean()
+    return Outcome(float(accuracy), float(loss), logits.argmax(axis=-1))
 
 
 @lru_cache(1)

@@ -40,12 +40,13 @@ def what_is_wrong(measured: np.ndarray, reference: np.ndarray) -> str:
     return "NaN or infinite values" if not np.isfinite(measured).all() else ""
 
 
-def travel_error(
-    a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]
-) -> float:
+Weights = Mapping[str, np.ndarray]
+
+
+def travel_error(a: Weights, b: Weights, start: Weights) -> float:
     """||a - b|| / ||b - start|| over all weights: how far two runs are apart, of how far they have come."""
 
-    def norm(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> float:
+    def norm(first: Weights, second: Weights) -> float:
         squares = [np.sum((first[name].astype(np.float64) - second[name]) ** 2) for name in start]
         return float(np.sqrt(sum(squares)))
 

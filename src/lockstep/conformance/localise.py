@@ -1,4 +1,4 @@
-"""Which layer is the first out of step: its output in specs that end there, its gradients in specs that start there."""
+"""The first layer out of step: its output where a spec ends there, its gradients where one starts there."""
 
 from __future__ import annotations
 

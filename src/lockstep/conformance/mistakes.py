@@ -127,9 +127,7 @@ def _convolution(place: Place, layer: Conv2D, convolve: Convolve) -> Iterator[Gu
 
 def _batch_mean(place: Place) -> Iterator[Guess]:
     yield "the loss is summed over the batch, not averaged", place.expected * BATCH
-    ratio = float(
-        np.vdot(place.expected, place.measured) / max(np.vdot(place.expected, place.expected), 1e-300)
-    )
+    ratio = _ratio(place.measured, place.expected)
     yield (
         f"all gradients are {ratio:.4g} times too large: the loss is no mean over the batch",
         (place.expected * ratio),
@@ -151,9 +149,8 @@ def _rows(x: np.ndarray) -> np.ndarray:
 
 
 STAGES = {
-    "several steps": "train_steps goes wrong when one call has several steps: it uses the first step's scales, "
-    "or counts steps itself",
-    "weight noise": "gradients are to be taken at weights + noise, and the update is to be applied to the weights",
+    "several steps": "of a call with several steps the later ones go wrong: each has scales of its own",
+    "weight noise": "gradients are to be taken at weights + noise, and the update applied to the weights",
     "load without moments": "load keeps old moments: those that are absent must become zero",
     "load with moments": "dump or load loses Adam's moments",
 }
@@ -165,7 +162,7 @@ def of_training(stage: str, quantity: str, measured: Tensors, expected: Tensors,
 
     measured, expected: {"loss", "moment m", "moment v", "travel"} at that stage.
     """
-    if quantity == "loss":
+    if (stage, quantity) == ("first step", "loss"):
         return "train_steps computes another forward pass than logits with masks"
     if stage in STAGES:
         return STAGES[stage]
@@ -175,10 +172,14 @@ def of_training(stage: str, quantity: str, measured: Tensors, expected: Tensors,
     for text, guess in _adam(quantity, expected, adam):
         if _explains(guess, found, right):
             return text
-    ratio = float(np.vdot(right, found) / np.vdot(right, right))
-    return (
-        f"all of it is {ratio:.9g} times what it should be" if _explains(right * ratio, found, right) else ""
-    )
+    ratio = _ratio(found, right)
+    explained = _explains(right * ratio, found, right)
+    return f"all of it is {ratio:.9g} times what it should be" if explained else ""
+
+
+def _ratio(measured: np.ndarray, expected: np.ndarray) -> float:
+    """The factor that fits best."""
+    return float(np.vdot(expected, measured) / max(np.vdot(expected, expected), 1e-300))
 
 
 def _explains(guess: np.ndarray, measured: np.ndarray, expected: np.ndarray) -> bool:
@@ -205,15 +206,11 @@ def _adam(quantity: str, expected: Tensors, adam: Adam) -> Iterator[Guess]:
     for eps in (1e-8, 1e-7):
         if eps != adam.eps:
             yield f"eps is {eps:g}, the run says {adam.eps:g}", update(s1, s2, eps)
-        yield (
-            f"eps {eps:g} stands where the {other.form} form has it, the run says {adam.form}",
-            update(o1, o2, eps),
-        )
-    rounded = adam.learning_rate * np.sqrt(float(1 - single(adam.b2))) / float(1 - single(adam.b1))
+        where = f"eps {eps:g} stands where the {other.form} form has it, the run says {adam.form}"
+        yield where, update(o1, o2, eps)
+    rate = adam.learning_rate
+    rounded = rate * np.sqrt(float(1 - single(adam.b2))) / float(1 - single(adam.b1))
     yield "the bias correction is computed in float32", value * rounded / s1
-    yield "there is no bias correction", update(adam.learning_rate, 1, adam.eps)
-    yield (
-        "the learning rate is rounded to float32",
-        value * float(single(adam.learning_rate)) / adam.learning_rate,
-    )
+    yield "there is no bias correction", update(rate, 1, adam.eps)
+    yield "the learning rate is rounded to float32", value * float(single(rate)) / rate
     yield "the step's scale is rounded to float32", value * float(single(s1)) / s1

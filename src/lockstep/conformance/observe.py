@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def _training(backend: Backend, problem: Problem) -> Iterator[Tensors]:
     yield _flat("load with moments", backend.dump(), problem)
 
 
-def _losses(backend: Backend, call: tuple[np.ndarray, ...]) -> np.ndarray:
+def _losses(backend: Backend, call: tuple[Any, ...]) -> np.ndarray:
     """Mean loss of each step, by the harness: float64 [K]."""
     logits = np.asarray(backend.train_steps(*call))
     return cross_entropy(logits, call[1]).mean(axis=-1)

@@ -78,9 +78,8 @@ def draw(spec: Spec, seed: int) -> Problem:
         values = generator(seed, Stream.PROBLEM, tensor=next(tensors)).normal(scale=scale, size=shape)
         return values.astype(np.float32).astype(np.float64)
 
-    weights = {
-        name: value.astype(np.float64) for name, value in initial_weights(spec, seed, "float32").items()
-    }
+    single = initial_weights(spec, seed, "float32")
+    weights = {name: value.astype(np.float64) for name, value in single.items()}
     for name, value in weights.items():
         if name.endswith("/bias"):
             # Biases of zero would hide an error in them; but where the image is empty too, they put the

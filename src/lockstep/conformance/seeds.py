@@ -1,4 +1,4 @@
-"""T6: whole runs of backend and reference from the same seeds, and whether their results are equal but for a margin."""
+"""T6: whole runs of backend and reference from the same seeds: are their results equal but for a margin?"""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from lockstep.conformance import digits
 from lockstep.conformance.certificate import Check, Pair, Verdict
 from lockstep.conformance.digits import Outcome
+from lockstep.conformance.problem import Tensors
 from lockstep.conformance.subject import Subject
 from lockstep.conformance.travel import Advance
 from lockstep.conformance.worker import Here, Worker
 from lockstep.discovery import REFERENCE
-from lockstep.results import write_npz
 from lockstep.statistics import churn, equivalence
 
 PAIRS = 8
@@ -22,24 +22,26 @@ MARGINS = {"accuracy": 0.002, "cross_entropy": 0.002}
 """What counts as equal: 0.2 points of accuracy, 0.002 nats."""
 
 
-def made(data: Path, pairs: int, advance: Advance) -> list[Outcome]:
+Outcomes = list[Outcome]
+
+
+def made(data: Path, pairs: int, advance: Advance) -> Outcomes:
     """The reference's runs, in float32 as the backends'."""
     return _outcomes(Here(REFERENCE, "float32"), data, pairs, advance)
 
 
-def save(outcomes: Sequence[Outcome], path: Path) -> None:
-    write_npz(
-        path, {name: np.array(column) for name, column in zip(Outcome._fields, zip(*outcomes), strict=True)}
-    )
+def save(outcomes: Outcomes) -> Tensors:
+    """As arrays of one file."""
+    columns = zip(*outcomes, strict=True)
+    return {name: np.array(column) for name, column in zip(Outcome._fields, columns, strict=True)}
 
 
-def load(path: Path) -> list[Outcome]:
-    with np.load(path, allow_pickle=False) as file:
-        rows = zip(*(file[name] for name in Outcome._fields), strict=True)
-        return [Outcome(float(accuracy), float(loss), predicted) for accuracy, loss, predicted in rows]
+def load(arrays: Tensors) -> Outcomes:
+    rows = zip(*(arrays[name] for name in Outcome._fields), strict=True)
+    return [Outcome(float(accuracy), float(loss), predicted) for accuracy, loss, predicted in rows]
 
 
-def measure(subject: Subject, reference: list[Outcome]) -> tuple[list[Check], list[Pair]]:
+def measure(subject: Subject, reference: Outcomes) -> tuple[list[Check], list[Pair]]:
     mine = _outcomes(subject.worker("float32"), subject.data, len(reference), subject.advance)
     pairs = [
         Pair(
@@ -60,9 +62,7 @@ def _check(metric: str, pairs: Sequence[Pair]) -> Check:
     scale, unit = (100, "points") if metric == "accuracy" else (1, "nats")
     verdicts: dict[str, Verdict] = {"equal": "in step", "different": "out of step"}
     if test.needed is None:
-        note = (
-            f"{len(values)} pairs: all differ equally, so there is no test" if len(values) > 1 else "one pair"
-        )
+        note = f"n = {len(values)}: no spread between the pairs, so there is no test"
     else:
         note = (
             f"{len(values)} pairs, 90 % interval {scale * test.low:+.3g} to {scale * test.high:+.3g} {unit}, "
@@ -78,7 +78,7 @@ def _check(metric: str, pairs: Sequence[Pair]) -> Check:
     )
 
 
-def _outcomes(caller: Here | Worker, data: Path, pairs: int, advance: Advance) -> list[Outcome]:
+def _outcomes(caller: Here | Worker, data: Path, pairs: int, advance: Advance) -> Outcomes:
     run, found = digits.experiment("seeds", "float32"), []
     for seed in range(pairs):
         advance(f"{caller.backend}: whole run from seed {seed}")

@@ -25,13 +25,8 @@ LEAKY = Activation(function="leaky_relu", slope=0.1)
 
 
 def _small(shape: Shape, *convolutions: Conv2D) -> Spec:
-    return _spec(
-        shape,
-        *(layer for conv in convolutions for layer in (conv, RELU)),
-        MaxPool(size=2),
-        Flatten(),
-        Dense(units=10),
-    )
+    hidden = (layer for convolution in convolutions for layer in (convolution, RELU))
+    return _spec(shape, *hidden, MaxPool(size=2), Flatten(), Dense(units=10))
 
 
 def _spec(shape: Shape, *layers: Layer) -> Spec:

@@ -129,18 +129,17 @@ def _diagnose(
     """`quantity` is the first one out of step, in the order in which they depend on each other."""
     if is_training(quantity):
         kind, stage = quantity.split(": ")
-        at_stage = [{k: t.get(f"{k}: {stage}", MISSING) for k in KINDS} for t in (measured, right)]
-        cause = mistakes.of_training(stage, kind, *at_stage, ADAM)
-        return Diagnosis(spec=name, layer="Adam", quantity=f"{kind}, {stage}", cause=cause)
+        found, expected = ({k: t.get(f"{k}: {stage}", MISSING) for k in KINDS} for t in (measured, right))
+        cause = mistakes.of_training(stage, kind, found, expected, ADAM)
+        layer = "train_steps" if kind == "loss" else "Adam"
+        return Diagnosis(spec=name, layer=layer, quantity=f"{kind}, {stage}", cause=cause)
     limit = LIMITS["T3" if dtype == "float32" else "T1"]
     place = localise(subject.worker(dtype), NUMPY, ALL[name], reference.problem(name), limit)
     if place is None:
-        return Diagnosis(
-            spec=name, layer="the whole network", quantity=quantity, cause=WHOLE.get(quantity, "")
-        )
-    return Diagnosis(
-        spec=name, layer=place.node.name, quantity=place.quantity, cause=mistakes.likeliest(place, _convolve)
-    )
+        cause = WHOLE.get(quantity, "")
+        return Diagnosis(spec=name, layer="the whole network", quantity=quantity, cause=cause)
+    cause = mistakes.likeliest(place, _convolve)
+    return Diagnosis(spec=name, layer=place.node.name, quantity=place.quantity, cause=cause)
 
 
 KINDS = ("loss", "moment m", "moment v", "travel")

@@ -26,20 +26,7 @@ COLOURS: dict[Verdict, str] = {
 }
 
 
-def verify(
-    names: Sequence[str],
-    every: bool,
-    device: str,
-    tiers: Sequence[str],
-    steps: int,
-    pairs: int,
-    references: Path | None,
-    console: Console,
-) -> list[Certificate]:
-    wanted = selected(tiers)
-    requests = [
-        Request(name, device, wanted, steps, pairs) for name in _backends(names, every, device, console)
-    ]
+def verify(requests: Sequence[Request], references: Path | None, console: Console) -> list[Certificate]:
     certificates = []
     with prepared_digits() as data, counting(sum(request.pieces() for request in requests)) as advance:
         for request in requests:
@@ -48,15 +35,27 @@ def verify(
     return certificates
 
 
+def requests(
+    names: Sequence[str],
+    every: bool,
+    device: str,
+    tiers: Sequence[str],
+    steps: int,
+    pairs: int,
+    console: Console,
+) -> list[Request]:
+    """Raises LockstepError for names and tiers that are not known; says which backends `--all` leaves out."""
+    chosen = _backends(names, every, device, console)
+    return [Request(name, device, selected(tiers), steps, pairs) for name in chosen]
+
+
 def selected(tiers: Sequence[str]) -> tuple[str, ...]:
     """["T1", "T3..T5"] -> ("T1", "T3", "T4", "T5")."""
     found: set[str] = set()
-    for text in tiers:
+    for text in (part.strip() for tier in tiers for part in tier.split(",")):
         first, _, last = text.partition("..")
         if first not in TIERS or (last or first) not in TIERS:
-            raise LockstepError(
-                f"--tier {text}: unknown; give {TIERS[0]} to {TIERS[-1]}, or a range as T1..T4"
-            )
+            raise LockstepError(f"--tier {text}: unknown; give {TIERS[0]} to {TIERS[-1]}, or a range: T1..T4")
         found |= set(TIERS[TIERS.index(first) : TIERS.index(last or first) + 1])
     return tuple(sorted(found))
 

@@ -18,7 +18,6 @@ from lockstep.conformance.problem import Tensors
 from lockstep.conformance.subject import Subject
 from lockstep.conformance.worker import Here, Worker
 from lockstep.discovery import REFERENCE
-from lockstep.results import write_npz
 
 STEPS = 500
 FLOAT64, BANDS = 1e-12, 3.0
@@ -48,26 +47,29 @@ class Reference:
         moved = (_run(single, data, "real", steps, advance, nudge) for nudge in range(PERTURBATIONS))
         return cls(real, smooth, [_line(run, unmoved, "real") for run in moved])
 
-    def save(self, path: Path) -> None:
-        runs = {"real": self.real, "smooth": self.smooth}
-        arrays = {
-            f"{name}:{step}:{weight}": value
-            for name, run in runs.items()
-            for step, weights in run.items()
-            for weight, value in weights.items()
-        }
-        write_npz(path, arrays | {"band": np.array([list(line.values()) for line in self.band])})
 
-    @classmethod
-    def load(cls, path: Path, steps: int) -> Reference:
-        runs: dict[str, Run] = {"real": {}, "smooth": {}}
-        with np.load(path, allow_pickle=False) as file:
-            for key in file.files:
-                if key != "band":
-                    name, step, weight = key.split(":")
-                    runs[name].setdefault(int(step), {})[weight] = file[key]
-            band = [dict(zip(marks(steps), map(float, line), strict=True)) for line in file["band"]]
-        return cls(runs["real"], runs["smooth"], band)
+def save(reference: Reference) -> Tensors:
+    """As arrays of one file."""
+    runs = {"real": reference.real, "smooth": reference.smooth}
+    arrays = {
+        f"{name}:{step}:{weight}": value
+        for name, run in runs.items()
+        for step, weights in run.items()
+        for weight, value in weights.items()
+    }
+    band = np.array([list(line.values()) for line in reference.band])
+    return arrays | {"band": band, "steps": np.array(list(reference.real))}
+
+
+def load(arrays: Tensors) -> Reference:
+    runs: dict[str, Run] = {"real": {}, "smooth": {}}
+    for key, value in arrays.items():
+        if ":" in key:
+            name, step, weight = key.split(":")
+            runs[name].setdefault(int(step), {})[weight] = value
+    steps = list(map(int, arrays["steps"]))
+    band = [dict(zip(steps, map(float, line), strict=True)) for line in arrays["band"]]
+    return Reference(runs["real"], runs["smooth"], band)
 
 
 def marks(steps: int) -> list[int]:
@@ -99,15 +101,19 @@ def measure(
         Check(
             tier="T5",
             quantity=f"travel in float32, {steps} steps, smooth network",
-            measured=lines["float32, smooth network"][steps],
+            measured=_finite(lines["float32, smooth network"][steps]),
             verdict="reported",
             note="swish and average pools: no kinks",
         )
     )
     lines |= {f"one ulp, {place + 1}": band for place, band in enumerate(reference.band)}
-    return checks, [
-        Curve(label=label, steps=list(line), travel=list(line.values())) for label, line in lines.items()
-    ]
+    return checks, [_curve(label, line) for label, line in lines.items()]
+
+
+def _curve(label: str, line: Line) -> Curve:
+    """Up to where a run diverged, if it did."""
+    finite = {step: far for step, far in line.items() if np.isfinite(far)}
+    return Curve(label=label, steps=list(finite), travel=list(finite.values()))
 
 
 def _in_band(far: float, width: float, steps: int) -> Check:
@@ -120,17 +126,18 @@ def _in_band(far: float, width: float, steps: int) -> Check:
 
 
 def _check(quantity: str, far: float, limit: float, note: str) -> Check:
-    if not np.isfinite(far):
-        return Check(
-            tier="T5",
-            quantity=quantity,
-            measured=None,
-            limit=limit,
-            verdict="out of step",
-            note="NaN or infinite",
-        )
-    verdict = "in step" if far <= limit else "out of step"
-    return Check(tier="T5", quantity=quantity, measured=far, limit=limit, verdict=verdict, note=note)
+    return Check(
+        tier="T5",
+        quantity=quantity,
+        measured=_finite(far),
+        limit=limit,
+        verdict="in step" if far <= limit else "out of step",
+        note=note if np.isfinite(far) else "NaN or infinite",
+    )
+
+
+def _finite(far: float) -> float | None:
+    return far if np.isfinite(far) else None
 
 
 def _run(

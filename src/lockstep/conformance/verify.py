@@ -9,13 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
+from typing import TypeVar, cast
+
+import numpy as np
 
 from lockstep import discovery
 from lockstep.conformance import bits, digits, reference, seeds, step_zero, travel
 from lockstep.conformance.certificate import QUICK, Certificate, Check, Curve, Diagnosis, Pair
 from lockstep.conformance.observe import ADAM
+from lockstep.conformance.problem import Tensors
 from lockstep.conformance.reference import ALL
 from lockstep.conformance.specs import SPECS
 from lockstep.conformance.step_zero import Found
@@ -24,8 +27,10 @@ from lockstep.conformance.worker import THREADS, Make, Stopped
 from lockstep.data import sources
 from lockstep.errors import LockstepError
 from lockstep.identity import conformance_hash
+from lockstep.results import read_npz, write_npz
 
 Advance = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,18 +76,15 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
     plugin = discovery.find(request.backend)
     if reason := plugin.unusable(request.device):
         raise LockstepError(f"backend {request.backend}: {reason}; see {plugin.folder}/requirements.txt")
-    began, subject, findings = (
-        time.perf_counter(),
-        Subject(request.backend, request.device, data, advance),
-        Findings(),
-    )
+    began, findings = time.perf_counter(), Findings()
+    subject = Subject(request.backend, request.device, data, advance)
     dtypes: list[str] = []
     environment: dict[str, str] = {}
     try:
         _require_device(subject)
         dtypes = subject.worker("float32").call(_dtypes, request.device)
-        _measure(request, subject, dtypes, references, findings)
-        environment = subject.worker("float32").call(_environment)
+        if _measure(request, subject, dtypes, references, findings):
+            environment = subject.worker("float32").call(_environment)
     except Stopped as stopped:
         if not any(
             check.measured is None and check.quantity == stopped.stop.call for check in findings.checks
@@ -96,7 +98,7 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
         threads=THREADS,
         dtypes=dtypes,
         tiers=list(request.tiers),
-        checks=sorted(findings.checks, key=lambda check: check.tier),
+        checks=sorted(findings.checks, key=lambda check: (check.verdict == "not yet", check.tier)),
         diagnosis=findings.diagnosis,
         curves=findings.curves,
         pairs=findings.pairs,
@@ -119,8 +121,8 @@ def prepared_digits() -> Iterator[Path]:
 
 def _measure(
     request: Request, subject: Subject, dtypes: list[str], references: Path | None, findings: Findings
-) -> None:
-    """Both dtypes at once: compiling, which takes most of the time, uses one core."""
+) -> bool:
+    """Whether the backend answered all calls.  Both dtypes run at once: compiling uses one core."""
     for name in ALL:
         reference.observation(name)  # while the subject's processes start
     with ThreadPoolExecutor(2) as pool:
@@ -132,20 +134,20 @@ def _measure(
         findings.checks += part.checks
         findings.diagnosis = findings.diagnosis or part.diagnosis
     if any(part.result().stopped for part in parts):
-        return
+        return False
     if "T5" in request.tiers:
-        known = _travels(subject.data, request.steps, references, subject.advance)
+        known = _travels(request, subject, references)
         checks, findings.curves = travel.measure(subject, known, dtypes, request.steps)
         findings.checks += checks
     if "T6" in request.tiers:
-        outcomes = _outcomes(subject.data, request.pairs, references, subject.advance)
+        outcomes = _outcomes(request, subject, references)
         if request.is_reference:
-            findings.checks.append(
-                Check(tier="T6", quantity="the reference", measured=None, verdict="reported")
-            )
+            itself = Check(tier="T6", quantity="the reference itself", measured=None, verdict="reported")
+            findings.checks.append(itself)
         else:
             checks, findings.pairs = seeds.measure(subject, outcomes)
             findings.checks += checks
+    return True
 
 
 def _in_float64(request: Request, subject: Subject, dtypes: list[str]) -> Found:
@@ -167,26 +169,43 @@ def _in_float32(request: Request, subject: Subject) -> Found:
     return found
 
 
-@cache
-def _travels(data: Path, steps: int, folder: Path | None, advance: Advance) -> travel.Reference:
-    path = folder and folder / f"travel-{steps}.npz"
-    if path and path.is_file():
-        return travel.Reference.load(path, steps)
-    made = travel.Reference.made(data, steps, advance)
-    if path:
-        made.save(path)
-    return made
+def _travels(request: Request, subject: Subject, folder: Path | None) -> travel.Reference:
+    def make() -> travel.Reference:
+        return travel.Reference.made(subject.data, request.steps, subject.advance)
+
+    return _kept(("T5", request.steps), folder and folder / "travel.npz", make, travel.save, travel.load)
 
 
-@cache
-def _outcomes(data: Path, pairs: int, folder: Path | None, advance: Advance) -> list[digits.Outcome]:
-    path = folder and folder / f"seeds-{pairs}.npz"
-    if path and path.is_file():
-        return seeds.load(path)
-    made = seeds.made(data, pairs, advance)
-    if path:
-        seeds.save(made, path)
-    return made
+def _outcomes(request: Request, subject: Subject, folder: Path | None) -> seeds.Outcomes:
+    def make() -> seeds.Outcomes:
+        return seeds.made(subject.data, request.pairs, subject.advance)
+
+    return _kept(("T6", request.pairs), folder and folder / "seeds.npz", make, seeds.save, seeds.load)
+
+
+def _kept(
+    key: tuple[str, int],
+    path: Path | None,
+    make: Callable[[], T],
+    save: Callable[[T], Tensors],
+    load: Callable[[Tensors], T],
+) -> T:
+    """What the reference computes for a tier: from memory, from the file if it is of this source, or made."""
+    if key in _made:
+        return cast(T, _made[key])
+    source = conformance_hash(discovery.REFERENCE, "cpu", (key[0],), key[1], key[1])
+    kept = read_npz(path) if path and path.is_file() else {}
+    if str(kept.pop("source", "")) == source:
+        value = load(kept)
+    else:
+        value = make()
+        if path:
+            write_npz(path, {**save(value), "source": np.array(source)})
+    _made[key] = value
+    return value
+
+
+_made: dict[tuple[str, int], object] = {}
 
 
 def _require_device(subject: Subject) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, Any, Concatenate, ParamSpec, TypeVar
+from typing import IO, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from lockstep import discovery, process
 from lockstep.backend import Backend
@@ -61,7 +61,7 @@ class Worker:
     @classmethod
     def start(cls, backend: str, dtype: str, device: str = "cpu", threads: int = THREADS) -> Worker:
         context = multiprocessing.get_context("spawn")  # a forked copy of a thread pool would hang
-        log = tempfile.NamedTemporaryFile("r", prefix="lockstep-", suffix=".log")
+        log = tempfile.NamedTemporaryFile("r", prefix="lockstep-", suffix=".log")  # noqa: SIM115
         pool = ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(device, log.name))
         return cls(backend, dtype, device, threads, pool, log)
 
@@ -145,8 +145,9 @@ def _complete(cls: type[Backend]) -> type[Backend]:
 
         return unwritten
 
-    missing = cls.__abstractmethods__
-    return type(cls)(cls.__name__, (cls,), {name: filler(name) for name in missing}) if missing else cls
+    missing: frozenset[str] = cls.__abstractmethods__
+    fillers = {name: filler(name) for name in missing}
+    return cast(type[Backend], type(cls.__name__, (cls,), fillers)) if missing else cls
 
 
 def _purpose(method: str) -> str:

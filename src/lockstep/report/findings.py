@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import pandas as pd
 
 from lockstep.report import tables, text
+from lockstep.report.certificates import Certified, largest
 from lockstep.report.runs import COMPLETED, Results, Side
 from lockstep.statistics import CONFIDENCE, Estimate, binomial_error, estimate, paired
 
@@ -22,8 +24,57 @@ class Finding:
     details: tuple[str, ...]
 
 
-def findings(results: Results, frames: dict[str, pd.DataFrame]) -> list[Finding]:
-    return [_agreement(results, frames["differences"]), _best(results), _outcomes(results)]
+def findings(
+    results: Results, certified: Sequence[Certified], frames: dict[str, pd.DataFrame]
+) -> list[Finding]:
+    return [
+        same_run(results, certified),
+        _agreement(results, frames["differences"]),
+        _best(results),
+        _outcomes(results),
+    ]
+
+
+def same_run(results: Results, certified: Sequence[Certified]) -> Finding:
+    """What the certificates say: no backend falls short, or which one does and where."""
+    question = "Do the backends compute the same run?"
+    failing = [each for each in certified if each.falls_short]
+    good = [each for each in certified if each.same_run]
+    unsure = [results.label(each.side) for each in good if each.worst == "cannot tell"]
+    absent: dict[str, list[str]] = {}
+    for each in certified:
+        for why in each.why_absent:
+            absent.setdefault(why, []).append(results.label(each.side))
+    details = [f"{text.listed(names)}, {why}." for why, names in absent.items()]
+    if unsure:
+        details.insert(0, f"Something cannot be told yet for {text.listed(unsure)}.")
+    if failing:
+        first = text.listed([f"{results.label(each.side)} is {_failure(each)}" for each in failing])
+        late = any(each.worst == "out of step" for each in failing)
+        answer = f"{'No' if late else 'Not yet'}: {first}."
+    elif good:
+        n, total = len(good), text.count(len(certified), "backend")
+        rest = "" if n == len(certified) else f", {len(certified) - n} not measured"
+        answer = f"Yes, {_precision(good)}: {n} of {total} {'is' if n == 1 else 'are'} in step{rest}."
+    else:
+        return Finding(question, "Not measured yet.", tuple(details))
+    return Finding(question, answer, (*details, "How this was measured: see the page “Conformance”."))
+
+
+def _failure(each: Certified) -> str:
+    """ "out of step in T1 (max_pool1, gradient by its input)" """
+    check = next(check for check in each.falls_short if check.verdict == each.worst)
+    place = f"{each.diagnosis.layer}, {each.diagnosis.quantity}" if each.diagnosis else check.quantity
+    return f"{'not finished' if check.verdict == 'not yet' else check.verdict} in {check.tier} ({place})"
+
+
+def _precision(good: Sequence[Certified]) -> str:
+    """How far the farthest is from the reference, in the best dtype that was measured."""
+    exact = largest(check for each in good for check in each.float64 if check.limit)
+    if exact is not None:
+        return f"to {text.scientific(exact)} in float64"
+    rough = largest(check for each in good for check in each.checks if check.tier == "T3")
+    return "as far as it was measured" if rough is None else f"to {text.scientific(rough)} in float32"
 
 
 def row_estimate(row: object) -> Estimate:

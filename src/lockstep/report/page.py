@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs no network, no script and no server."""
+"""The pages: HTML files that need no network, no script and no server."""
 
 from __future__ import annotations
 
@@ -11,32 +11,40 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lockstep.config import Config
-from lockstep.report import figures, grids, pictures, runs, tables, text
+from lockstep.discovery import REFERENCE
+from lockstep.report import certificates, figures, grids, pictures, runs, tables, text, verdicts
+from lockstep.report.certificates import Certified
+from lockstep.report.divergence import divergence
 from lockstep.report.environment import environment
-from lockstep.report.findings import findings
+from lockstep.report.equivalence import margins
+from lockstep.report.explanation import paragraphs
+from lockstep.report.findings import findings, same_run
 from lockstep.report.runs import Results, Run, Side
 from lockstep.report.style import Figure
 from lockstep.results import write_text
 
-INDEX = "index.html"
+INDEX, CONFORMANCE = "index.html", "conformance.html"
 
 
 def build(config: Config) -> Path:
-    """Write tables/, figures/ and index.html into the config's reports folder."""
-    results = runs.read(config)
+    """Write tables/, figures/, conformance.html and index.html into the config's reports folder."""
+    results, certified = runs.read(config), certificates.read_all(config)
     frames = tables.build(results)
     tables.save(frames, config.reports / "tables")
-    drawn = {figure.name: figure for figure in _figures(results, frames)}
+    drawn = {figure.name: figure for figure in _figures(results, certified, frames)}
     for figure in drawn.values():
         write_text(config.reports / "figures" / f"{figure.name}.svg", figure.svg)
-    path = config.reports / INDEX
-    write_text(path, _render(results, frames, drawn))
-    return path
+    engine = _engine(results, drawn)
+    contents = {CONFORMANCE: _conformance(results, certified), INDEX: _index(results, certified, frames)}
+    for name, content in contents.items():
+        write_text(config.reports / name, engine.get_template(f"{name}.j2").render(content))
+    return config.reports / INDEX
 
 
-def _figures(results: Results, frames: dict[str, Any]) -> Iterator[Figure]:
+def _figures(results: Results, certified: list[Certified], frames: dict[str, Any]) -> Iterator[Figure]:
     """Those that the results allow."""
     yield pictures.padding()
+    yield from filter(None, (divergence(results, certified), margins(results, certified)))
     if len(frames["history"]):
         yield figures.curves(results, frames["history"])
     first = results.first
@@ -63,36 +71,60 @@ def _images(results: Results, run: Run) -> Any:
     return pictures.load_images(results.config.data_path(run.cell.experiment.data.source))
 
 
-def _render(results: Results, frames: dict[str, Any], drawn: dict[str, Figure]) -> str:
+def _engine(results: Results, drawn: dict[str, Figure]) -> Environment:
+    """Templates, and what they all know."""
     folder = FileSystemLoader(Path(__file__).parent)
     engine = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     engine.filters["unbroken"] = lambda value: value.replace(" %", "\N{NO-BREAK SPACE}%")
+    engine.globals |= {
+        "config": results.config,
+        "sides": [grids.chip(results, side) for side in results.sides],
+        "label": results.label,
+        "few": text.seeds(len(results.config.seeds)),
+        "figures": drawn,
+        "inline": lambda figure: Markup(figure.inline),
+        "built": datetime.now(UTC).isoformat(sep=" ", timespec="minutes"),
+    }
+    return engine
+
+
+def _index(results: Results, certified: list[Certified], frames: dict[str, Any]) -> dict[str, Any]:
     config, first = results.config, results.first
-    page = engine.get_template("index.html.j2")
-    return page.render(
-        config=config,
-        sides=[grids.chip(results, side) for side in results.sides],
-        findings=findings(results, frames),
-        few=text.seeds(len(config.seeds)),
-        cells=len(results.runs),
-        completed=sum(run.usable for run in results.runs),
-        figures=drawn,
-        inline=lambda figure: Markup(figure.inline),
-        first=first,
-        has_images=first is not None and _images(results, first) is not None,
-        data_path=first and config.data_path(first.cell.experiment.data.source),
-        accuracy=grids.accuracy(results, frames["accuracy"]),
-        differences=grids.differences(results, frames["differences"]),
-        effects=grids.effects(results, frames["effects"]),
-        experiments=grids.experiments(results),
-        errors=grids.errors(results, first.cell.name) if first else None,
-        errors_by_class=grids.errors_by_class(results, first) if first else None,
-        layers=grids.layers(results),
-        timing=grids.timing(results),
-        environment=environment(results),
-        unfinished=grids.unfinished(results),
-        tables={name: len(frame) for name, frame in frames.items()},
-        built=datetime.now(UTC).isoformat(sep=" ", timespec="minutes"),
-    )
+    return {
+        "findings": findings(results, certified, frames),
+        "cells": len(results.runs),
+        "completed": sum(run.usable for run in results.runs),
+        "first": first,
+        "has_images": first is not None and _images(results, first) is not None,
+        "data_path": first and config.data_path(first.cell.experiment.data.source),
+        "accuracy": grids.accuracy(results, frames["accuracy"]),
+        "differences": grids.differences(results, frames["differences"]),
+        "effects": grids.effects(results, frames["effects"]),
+        "experiments": grids.experiments(results),
+        "errors": grids.errors(results, first.cell.name) if first else None,
+        "errors_by_class": grids.errors_by_class(results, first) if first else None,
+        "layers": grids.layers(results),
+        "timing": grids.timing(results),
+        "environment": environment(results),
+        "unfinished": grids.unfinished(results),
+        "tables": {name: len(frame) for name, frame in frames.items()},
+    }
+
+
+def _conformance(results: Results, certified: list[Certified]) -> dict[str, Any]:
+    return {
+        "finding": same_run(results, certified),
+        "asked": text.tiers(results.config.conformance.tiers),
+        "reference": REFERENCE,
+        "paragraphs": paragraphs(results, certified),
+        "certified": certified,
+        "missing": [(each.side, why) for each in certified for why in each.why_absent],
+        "overview": verdicts.overview(results, certified),
+        "tiers": verdicts.tiers(certified),
+        "details": [(each, verdicts.checks(each), verdicts.files(results, each)) for each in certified],
+        "means": verdicts.means(results, certified),
+        "bits": verdicts.bits(results, certified),
+        "environments": verdicts.environments(results, certified),
+    }

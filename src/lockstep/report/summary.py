@@ -8,6 +8,7 @@ from rich.text import Text
 
 from lockstep.config import Config
 from lockstep.report import text
+from lockstep.report.certificates import read_all
 from lockstep.report.runs import Results, read
 from lockstep.statistics import estimate
 
@@ -21,6 +22,9 @@ def show(config: Config, console: Console) -> None:
     problems = _problems(results)
     if problems.row_count:
         console.print(problems)
+    console.print("Conformance, by lockstep verify:")
+    for each in read_all(config):
+        console.print(Text(f"  {results.label(each.side)}: {each.summary}"))
     page = config.reports / "index.html"
     hint = f"Report: {page}" if page.exists() else f"No report yet: lockstep report --config {config.path}"
     console.print(Text(hint))

@@ -31,6 +31,34 @@ def number(value: float | None, format_: str) -> str:
     return NONE if value is None or math.isnan(value) else f"{value:{format_}}"
 
 
+def scientific(value: float | None, signed: bool = False) -> str:
+    """1.9e-15, 1e-12, 0.079, 0: two digits, with an exponent where the number is far from 1."""
+    if value is None or math.isnan(value):
+        return NONE
+    size = f"{abs(value):.2g}"
+    if value and not 0.001 <= abs(value) < 1000:
+        digits, exponent = f"{abs(value):.1e}".split("e")
+        size = f"{digits.removesuffix('.0')}e{int(exponent)}"
+    return _sign(value, size) if signed or value < 0 else size
+
+
+def tiers(names: Sequence[str]) -> str:
+    """["T0", "T1", "T2", "T5"] -> "T0–T2, T5" """
+    runs: list[list[str]] = []
+    for name in sorted(names):
+        if runs and int(name[1:]) == int(runs[-1][-1][1:]) + 1:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
+
+
+def extent(values: Sequence[float]) -> str:
+    """ "0.071 to 0.079", or the one number that both round to."""
+    low, high = scientific(min(values)), scientific(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
 def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
