@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lockstep.conformance.certificate import read
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 METRICS = "cells/{}/{}/cpu/seed-0/metrics.json"
@@ -33,12 +35,13 @@ def house(tmp_path) -> Path:
     return tmp_path
 
 
-def write(house: Path, experiments: dict, epochs: int = 1) -> None:
+def write(house: Path, experiments: dict, epochs: int = 1, tiers: list[str] | None = None) -> None:
     layers = [{"kind": "flatten"}, {"kind": "dense", "units": 10}]
     content = {
         "results": "results/tiny",
         "reports": "reports/tiny",
         "seeds": [0],
+        "conformance": {"tiers": tiers or []},
         "base": {
             "data": {"train_size": 200},
             "model": {"layers": layers},
@@ -116,6 +119,31 @@ def test_results_that_snakemake_did_not_make_are_rerun_when_they_are_stale(house
     assert "experiment=tiny" in stale.stderr
     (house / "results/tiny/cells/tiny/numpy/cpu/seed-0/weights.npz").unlink()
     assert trained(snakemake(house)) == 1
+
+
+def test_the_proof_is_part_of_the_pipeline_and_being_out_of_step_a_result(house):
+    """NumPy's own long runs are kept while others need them, and made again for an edited plugin alone."""
+    shutil.copytree(ROOT / "tests/mutants/backends/relu_half_at_zero", house / "backends/mutant")
+    write(house, {"tiny": {}}, tiers=["T1", "T5", "T6"])
+    config = house / "config/config.yaml"
+    config.write_text(config.read_text().replace("conformance:", "conformance:\n  steps: 2\n  pairs: 1"))
+    assert snakemake(house).returncode == 0
+    folder = house / "results/tiny/conformance"
+    made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}
+    assert made == {f"{b}/cpu/{n}.json" for b in ("numpy", "mutant") for n in ("quick", "travel", "seeds")}
+    assert not list(folder.rglob("*.npz")), "the reference's runs are kept only as long as they are needed"
+    (certificate,) = read(folder / "mutant/cpu/quick.json")
+    assert certificate.verdict == "out of step"
+    page = (house / "reports/tiny/conformance.html").read_text()
+    assert "derivative at 0 is 0.5" in page
+    again = snakemake(house)
+    assert "Nothing to be done" in again.stderr + again.stdout
+    backend = house / "backends/mutant/backend.py"
+    backend.write_text(backend.read_text() + "\n# an edit\n")
+    edited = snakemake(house)
+    assert edited.returncode == 0, edited.stderr
+    assert [edited.stderr.count(f"rule {name}:") for name in ("verify", "reference", "compare")] == [1, 2, 2]
+    assert not read(folder / "mutant/cpu/seeds.json")[0].falls_short, "one pair cannot tell"
 
 
 def test_one_broken_and_one_uninstalled_backend_leave_the_others_report(house):

@@ -104,9 +104,11 @@ def plan(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> Non
     out.print(table)
     cores = os.cpu_count() or 1
     waiting = [row for row in planned if row.minutes]
+    proof = plans.certificates(settings)
+    total = plans.total_minutes(waiting, cores) + proof.minutes
     out.print(
-        f"{sum(row.state == 'done' for row in planned)} done, {len(waiting)} to do: roughly "
-        f"{plans.total_minutes(waiting, cores):.0f} min on {cores} cores; "
+        f"{sum(row.state == 'done' for row in planned)} done, {len(waiting)} to do; "
+        f"certificates: {proof.done} done, {proof.waiting} to do: roughly {total:.0f} min on {cores} cores; "
         f"{sum(row.megabytes for row in planned):,.0f} MB of results in {settings.results}"
     )
 

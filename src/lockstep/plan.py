@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from lockstep.cell import made_by
 from lockstep.config import Cell, Config
+from lockstep.conformance.certificate import FILES, asked
+from lockstep.conformance.certificate import made_by as made_certificate
 from lockstep.discovery import find
-from lockstep.identity import cell_hash
+from lockstep.identity import cell_hash, conformance_hash
 
 GUESS_FLOPS_PER_SECOND = 50e9
 """Of one thread, while nothing has been measured here."""
@@ -26,6 +29,35 @@ class Planned:
     minutes: float
     """Of one process; 0 unless there is something to do."""
     megabytes: float
+
+
+GUESS_CERTIFICATE_MINUTES = {"quick": 0.8, "travel": 1.5, "seeds": 1.0}
+"""Of a job on two cores."""
+
+
+class Proof(NamedTuple):
+    """How many certificates are up to date, how many are to be made, and how long that takes."""
+
+    done: int
+    waiting: int
+    minutes: float
+
+
+def certificates(config: Config) -> Proof:
+    done, minutes = 0, []
+    for backend in config.backends:
+        for device in config.devices:
+            for name in FILES:
+                tiers = asked(config, name)
+                if not tiers or find(backend).unusable(device):
+                    continue
+                settings = config.conformance
+                current = conformance_hash(backend, device, tiers, settings.steps, settings.pairs)
+                if made_certificate(config.certificate(backend, device, name)) == current:
+                    done += 1
+                else:
+                    minutes.append(GUESS_CERTIFICATE_MINUTES[name])
+    return Proof(done, len(minutes), sum(minutes))
 
 
 def plan(config: Config) -> list[Planned]:

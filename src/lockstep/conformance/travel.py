@@ -107,13 +107,13 @@ def measure(
         )
     )
     lines |= {f"one ulp, {place + 1}": band for place, band in enumerate(reference.band)}
-    return checks, [_curve(label, line) for label, line in lines.items()]
-
-
-def _curve(label: str, line: Line) -> Curve:
-    """Up to where a run diverged, if it did."""
-    finite = {step: far for step, far in line.items() if np.isfinite(far)}
-    return Curve(label=label, steps=list(finite), travel=list(finite.values()))
+    # A run that diverged has a curve up to there, or none.
+    finite = {label: {s: far for s, far in line.items() if np.isfinite(far)} for label, line in lines.items()}
+    return checks, [
+        Curve(label=label, steps=list(line), travel=list(line.values()))
+        for label, line in finite.items()
+        if line
+    ]
 
 
 def _in_band(far: float, width: float, steps: int) -> Check:
