@@ -85,6 +85,7 @@ class JaxBackend(Backend):
         return {
             "jax": jax.__version__,
             "device": jax.devices()[0].device_kind,
+            "x64": str(jax.config.jax_enable_x64),
             "NPROC": os.environ.get("NPROC", ""),
             "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
             "matmul_precision": str(jax.config.jax_default_matmul_precision),

@@ -26,6 +26,7 @@ class KerasBackend(Backend):
         tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.experimental.enable_tensor_float_32_execution(False)
         if device == "gpu" and deterministic:
+            os.environ["TF_DETERMINISTIC_OPS"] = "1"  # says so in `environment`
             tf.config.experimental.enable_op_determinism()
         self.require(device)
         keras.config.set_floatx(dtype)
@@ -107,7 +108,10 @@ class KerasBackend(Backend):
         return {
             "keras": keras.__version__,
             "tensorflow": tf.__version__,
+            "threads": str(tf.config.threading.get_intra_op_parallelism_threads()),
             "gpus": str(len(tf.config.list_physical_devices("GPU"))),
+            "TF_DETERMINISTIC_OPS": os.environ.get("TF_DETERMINISTIC_OPS", ""),
+            "jit_compile": "False",
             "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
             "tf32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
         }

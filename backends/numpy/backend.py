@@ -84,7 +84,8 @@ class NumpyBackend(Backend):
     @classmethod
     def environment(cls):
         blas = [
-            f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip()
+            f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')} "
+            f"on {pool['num_threads']} threads"
             for pool in threadpool_info()
         ]
         return {"numpy": np.__version__, "blas": ", ".join(blas), "machine": platform.machine()}

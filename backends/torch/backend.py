@@ -96,10 +96,14 @@ class TorchBackend(Backend):
         return {
             "torch": torch.__version__,
             "cpu": torch.backends.cpu.get_cpu_capability(),
+            "threads": str(torch.get_num_threads()),
             "mkldnn": str(torch.backends.mkldnn.enabled),
+            "deterministic_algorithms": str(torch.are_deterministic_algorithms_enabled()),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
             "cuda": torch.version.cuda or "none",
             "cudnn": str(torch.backends.cudnn.version() or "none"),
+            "cudnn_benchmark": str(torch.backends.cudnn.benchmark),
+            "CUBLAS_WORKSPACE_CONFIG": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ""),
             "tf32": str(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32),
         }
 
