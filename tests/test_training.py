@@ -23,7 +23,7 @@ from lockstep.checkpoint import Checkpoint
 from lockstep.config import Cell, Config
 from lockstep.data.batches import epoch_chunks
 from lockstep.errors import LockstepError
-from lockstep.freshness import stamp
+from lockstep.freshness import of_cell
 from lockstep.identity import TRAINING_PATH, cell_hash, folder_hash
 from lockstep.training import Watcher
 
@@ -302,11 +302,11 @@ def test_a_stamp_is_newer_than_results_exactly_when_they_are_stale(tmp_path):
     config, cell = tiny(tmp_path)
     cells.run(config, cell, Watcher())
     results = config.folder(cell) / "metrics.json"
-    path = stamp(config, cell)
+    path = of_cell(config, cell)
     assert path.stat().st_mtime < results.stat().st_mtime
     provenance = config.folder(cell) / "provenance.json"
     provenance.write_text(provenance.read_text().replace(cell_hash(cell), "another"))  # copied from elsewhere
-    assert stamp(config, cell) == path
+    assert of_cell(config, cell) == path
     assert path.stat().st_mtime >= results.stat().st_mtime
 
 

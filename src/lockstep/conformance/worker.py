@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -96,11 +97,20 @@ class Here:
 
 def _prepare(device: str, log: str) -> None:
     process.prepare()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     if device == "cpu":
         process.hide_gpus()
+
+
+def _end_with_parent() -> None:
+    """A pool's process does not notice when its parent is killed, and would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _answer(key: tuple[str, str, str, int], work: Callable[..., T], args: Any, kwargs: Any) -> T | Stop:
