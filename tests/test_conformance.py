@@ -7,12 +7,13 @@ import pytest
 
 from lockstep.conformance import digits as runs
 from lockstep.conformance.bits import LEFT
-from lockstep.conformance.certificate import QUICK
+from lockstep.conformance.certificate import QUICK, Pair
 from lockstep.conformance.distance import distance, travel_error
 from lockstep.conformance.problem import BATCH, CALLS, STEPS, draw
 from lockstep.conformance.reference import ALL
+from lockstep.conformance.seeds import _check
 from lockstep.conformance.specs import SMOOTH, SPECS
-from lockstep.conformance.travel import Reference, load, save
+from lockstep.conformance.travel import Reference, _in_band, load, save
 from lockstep.conformance.verify import Request, verify
 from lockstep.optimizer import Adam
 from lockstep.spec import KINDS
@@ -114,8 +115,10 @@ def test_problems_are_exact_in_float32_and_meet_the_kinks(name):
     for tensors in (problem.weights, problem.weight_noise):
         for key, value in tensors.items():
             assert value.any(), key
-    np.testing.assert_array_equal(single.images, problem.images)
-    np.testing.assert_array_equal(single.targets, problem.targets)
+    for field in ("images", "targets", "cotangent"):
+        np.testing.assert_array_equal(getattr(single, field), getattr(problem, field))
+    for name, value in problem.weights.items():
+        np.testing.assert_array_equal(single.weights[name], value)
     np.testing.assert_array_equal(problem.targets.sum(axis=-1), 1)
     assert (problem.images[:, ::2] == 0).any(), "an empty background puts activations at their kink"
 
@@ -137,3 +140,34 @@ def test_the_references_runs_survive_their_file():
     assert again.band == known.band
     assert again.real.keys() == run.keys()
     np.testing.assert_array_equal(again.smooth[3]["dense1/kernel"], 1)
+
+
+def test_a_run_beyond_the_band_is_out_of_step_and_a_short_one_cannot_tell():
+    inside, beyond = _in_band(0.29, 0.1, 500), _in_band(0.31, 0.1, 500)
+    assert (inside.verdict, beyond.verdict) == ("in step", "out of step")
+    assert _in_band(0.31, 0.1, 499).verdict == "cannot tell"
+    assert _in_band(float("nan"), 0.1, 10).verdict == "out of step", "a run that diverged is none to wait for"
+
+
+def pairs(differences: list[float]) -> list[Pair]:
+    return [
+        Pair(seed=seed, accuracy=(0.9, 0.9 + d), cross_entropy=(0.3, 0.3 + d), churn=0.0)
+        for seed, d in enumerate(differences)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict", "note"),
+    [
+        ([0.001, -0.001] * 4, "in step", "needed: 8 pairs"),
+        ([0.011, 0.009] * 4, "out of step", "8 pairs, 90 % interval"),
+        ([0.001, -0.001] * 3, "cannot tell", "needed: 8 pairs"),
+        ([0.01, -0.01] * 4, "cannot tell", "needed: 298 pairs"),
+        ([0.0] * 8, "cannot tell", "no spread"),
+    ],
+)
+def test_accuracies_are_equal_different_or_nobody_can_tell(differences, verdict, note):
+    check = _check("accuracy", pairs(differences))
+    assert check.verdict == verdict
+    assert note in check.note
+    assert check.limit == pytest.approx(0.2)

@@ -51,6 +51,13 @@ MUTANTS = {
     "masks_not_rescaled": Expected("T1", "logits", ("dropout1", "output"), "not rescaled"),
     "padding_on_the_other_side": Expected("T1", "logits", ("conv2", "output"), "must stand after"),
     "padding_all_after": Expected("T1", "logits", ("conv1", "output"), "half of them must stand before"),
+    "scale_ignored": Expected("T2", "travel", ("Adam", "travel, first step")),
+    "constants_of_its_own": Expected("T2", "Adam's moments", ("Adam", "moment m, first step")),
+    "masks_swapped": Expected("T1", "logits", ("the whole network", "logits with dropout")),
+    "dropout_left_on": Expected(
+        "T1", "logits", ("the whole network", "logits of vjp without dropout"), "dropout must be off"
+    ),
+    "single_image_squeezed": Expected("T2", "Adam's moments", ("Adam", "moment m, smaller batch")),
     "mean_over_padded_batch": Expected(
         "T2", "Adam's moments", ("Adam", "moment m, smaller batch"), "may be padded"
     ),

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lockstep.statistics import binomial_error, churn, differences, estimate, paired
+from lockstep.statistics import (
+    binomial_error,
+    churn,
+    differences,
+    equivalence,
+    estimate,
+    paired,
+    pairs_needed,
+)
 
 
 def test_estimate_by_hand():
@@ -58,3 +66,43 @@ def test_differences_keep_only_what_both_have():
 def test_churn_and_binomial_error():
     assert churn(np.array([1, 2, 3, 4]), np.array([1, 2, 4, 3])) == 0.5
     assert binomial_error(0.9, 900) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("sd", "margin", "pairs"), [(0.14, 0.2, 8), (0.05, 0.1, 5), (1e-6, 1.0, 2)])
+def test_pairs_needed_to_call_something_equal(sd, margin, pairs):
+    assert pairs_needed(sd, margin) == pairs
+
+
+def spread(n: int, mean: float, sd: float) -> list[float]:
+    """n values with exactly this mean and standard deviation."""
+    values = np.arange(n) - (n - 1) / 2
+    return list(mean + sd * values / values.std(ddof=1))
+
+
+def test_equivalence_is_two_one_sided_t_tests():
+    values = spread(10, 0.05, 0.1)
+    test = equivalence(values, 0.2)
+    sides = [
+        stats.ttest_1samp(values, m, alternative=a).pvalue for m, a in ((-0.2, "greater"), (0.2, "less"))
+    ]
+    assert test.p == pytest.approx(max(sides))
+    interval = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert (test.low, test.high) == pytest.approx((interval.low, interval.high))
+    assert test.verdict == "equal"
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        (spread(8, 0.0, 0.1), "equal"),
+        (spread(7, 0.0, 0.1), "cannot tell"),  # too few pairs
+        (spread(8, 0.15, 0.1), "cannot tell"),  # too near the margin
+        (spread(8, 0.5, 0.1), "different"),
+        (spread(8, -0.5, 0.1), "different"),
+        ([0.0] * 20, "cannot tell"),  # no spread is no evidence
+        ([0.1] * 20, "cannot tell"),
+        ([0.0], "cannot tell"),
+    ],
+)
+def test_verdicts_of_equivalence(values, verdict):
+    assert equivalence(values, 0.2).verdict == verdict

@@ -134,6 +134,54 @@ def test_a_process_that_dies_is_a_line_too(tmp_path, certify):
     assert check.verdict == "out of step"
 
 
+def test_a_stub_that_returns_nothing_is_not_yet_there(tmp_path, certify):
+    body = "    def logits(self, images, masks=None):\n        pass\n"
+    (*_, step) = certify(plugin(tmp_path, on_numpy(body)), "mine", "T1").checks
+    assert (step.verdict, "logits: nothing is returned yet" in step.note) == ("not yet", True)
+
+
+def test_what_is_measured_is_kept_when_the_process_dies_later(tmp_path, certify):
+    body = """
+    def vjp(self, images, masks=None):
+        if "conv1/kernel" in self.weights:
+            os._exit(3)
+        return super().vjp(images, masks)
+"""
+    certificate = certify(plugin(tmp_path, on_numpy(body)), "mine", "T1", "T3")
+    assert ("T1", "input gradient", "in step") in {
+        (c.tier, c.quantity, c.verdict) for c in certificate.checks
+    }
+    ends = [check for check in certificate.checks if "its process died" in check.note]
+    assert {(check.tier, check.verdict) for check in ends} == {("T1", "out of step"), ("T3", "out of step")}
+    assert all("spec 'valid'" in check.note for check in ends)
+
+
+def test_an_error_is_not_hidden_by_what_is_missing(tmp_path, certify):
+    body = """
+    def logits(self, images, masks=None):
+        return 2 * super().logits(images, masks)
+
+    def vjp(self, images, masks=None):
+        raise NotImplementedError
+"""
+    certificate = certify(plugin(tmp_path, on_numpy(body)), "mine", "T1")
+    assert certificate.verdict == "out of step"
+    assert certificate.checks[-1].verdict == "not yet"
+    assert certificate.diagnosis is not None
+    assert certificate.diagnosis.quantity == "output"
+
+
+def test_a_run_that_ends_in_nan_is_a_verdict(tmp_path, certify):
+    body = """
+    def train_steps(self, images, targets, masks, scales, weight_noise=None):
+        return super().train_steps(images, targets, masks, scales * float("nan"), weight_noise)
+"""
+    certificate = certify(plugin(tmp_path, on_numpy(body)), "mine", "T1", "T2", "T4", "T0")
+    assert certificate.verdict == "out of step"
+    assert certificate.diagnosis is not None
+    assert "NaN or infinite" in certificate.diagnosis.cause
+
+
 def test_a_wrong_shape_is_told_as_such(tmp_path, certify):
     body = "    def logits(self, images, masks=None):\n        return super().logits(images, masks).T\n"
     certificate = certify(plugin(tmp_path, on_numpy(body)), "mine", "T1")

@@ -39,7 +39,10 @@ def main() -> None:
         app()
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            print("lockstep: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+            print(
+                "lockstep: interrupted; training goes on from its last checkpoint when it is run again",
+                file=sys.stderr,
+            )
         raise
     except Exception as error:
         if os.environ.get("LOCKSTEP_TRACEBACK"):
@@ -153,7 +156,7 @@ def verify(
     from lockstep.conformance import certificate, terminal
 
     requests = terminal.requests(names or [], every, device, tier, steps, pairs, out)
-    made = terminal.verify(requests, references, out)
+    made = terminal.verify(requests, references, every, out)
     if json_file:
         certificate.write(json_file, made)
     if any(each.falls_short for each in made):

@@ -87,16 +87,17 @@ def folder_hash(folder: Path) -> str:
 
 def conformance_hash(backend: str, device: str, tiers: Sequence[str], steps: int, pairs: int) -> str:
     """Of all that a certificate depends on: what is measured, the harness, the plugin and the reference."""
-    plugin, reference = find(backend), find(REFERENCE)
+    package, plugin, reference = Path(__file__).parent, find(backend), find(REFERENCE)
     parts = {
         "backend": backend,
         "device": device,
         "tiers": list(tiers),
         "steps": steps if "T5" in tiers else None,
         "pairs": pairs if "T6" in tiers else None,
-        "harness": [harness_hash(), folder_hash(Path(__file__).parent / "conformance")],
+        "harness": [harness_hash(), folder_hash(package / "conformance")],
+        "statistics": _hash(package, [package / "statistics.py"]),
         "plugins": [folder_hash(plugin.folder), folder_hash(reference.folder)],
-        "versions": {"numpy": importlib.metadata.version("numpy"), **plugin.versions()},
+        "versions": {**reference.versions(), **plugin.versions()},
     }
     return _digest(parts)
 

@@ -30,6 +30,12 @@ def prepare() -> None:
         libc.mallopt(M_MMAP_THRESHOLD, 2**30)
 
 
+def share_gpu() -> None:
+    """Before a framework is imported in one of several processes on a GPU: take memory as it is needed."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+
 def hide_gpus() -> None:
     """Before a framework is imported for a CPU run: several of them take a GPU's memory when they see it."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -26,6 +26,7 @@ FILES: dict[str, tuple[Tier, ...]] = {"quick": QUICK, "travel": ("T5",), "seeds"
 """{certificate that the pipeline makes by a job of its own: its tiers}."""
 
 Verdict = Literal["in step", "out of step", "cannot tell", "not yet", "reported"]
+WORST_FIRST: tuple[Verdict, ...] = ("out of step", "not yet", "cannot tell", "in step", "reported")
 GOOD: tuple[Verdict, ...] = ("in step", "reported", "cannot tell")
 
 
@@ -94,10 +95,9 @@ class Certificate(Settings):
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of its checks."""
+        """The worst of its checks; nothing is in step that was not judged."""
         found = {check.verdict for check in self.checks}
-        order: tuple[Verdict, ...] = ("not yet", "out of step", "cannot tell")
-        return next((verdict for verdict in order if verdict in found), "in step")
+        return next((verdict for verdict in WORST_FIRST if verdict in found), "cannot tell")
 
     @property
     def float32_only(self) -> bool:

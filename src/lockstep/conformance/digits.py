@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,7 +87,7 @@ class Waiting(NamedTuple):
 
 
 def waiting(make: Make, data: Path, run: Experiment) -> Waiting:
-    """The least of five rounds, so that a disturbance of the machine counts for nothing."""
+    """The medians of five rounds: a disturbance of the machine counts for nothing."""
     backend = make(run.spec, run.optimizer)
     backend.load(start(run))
     (chunk,) = _chunks(_dataset(data), run, 1, 10)
@@ -110,7 +111,7 @@ def waiting(make: Make, data: Path, run: Experiment) -> Waiting:
         left = time.perf_counter() - fenced + max(read() - idle, 0.0)
         whole = fenced - began + left
         rounds.append(Waiting((fenced - called + left) / whole, left / whole))
-    return Waiting(min(r.after_call for r in rounds), min(r.after_synchronize for r in rounds))
+    return Waiting(*(median(column) for column in zip(*rounds, strict=True)))
 
 
 class Outcome(NamedTuple):

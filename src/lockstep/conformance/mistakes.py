@@ -162,12 +162,14 @@ def of_training(stage: str, quantity: str, measured: Tensors, expected: Tensors,
 
     measured, expected: {"loss", "moment m", "moment v", "travel"} at that stage.
     """
+    if not np.isfinite(measured[quantity]).all():
+        return "it has NaN or infinite values"
     if (stage, quantity) == ("first step", "loss"):
         return "train_steps computes another forward pass than logits with masks"
     if stage in STAGES:
         return STAGES[stage]
     if stage == "smaller batch":
-        return f"a batch of {RAGGED} images is not averaged over {RAGGED}: it may be padded to {BATCH}"
+        return f"the loss of a smaller batch ({RAGGED} image) is no mean over it: it may be padded to {BATCH}"
     found, right = measured[quantity], expected[quantity]
     for text, guess in _adam(quantity, expected, adam):
         if _explains(guess, found, right):

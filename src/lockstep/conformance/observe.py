@@ -30,26 +30,38 @@ class Observation:
     stop: Stop | None = None
 
 
-def observe(make: Make, backend: str, spec: Spec, problem: Problem, training: bool) -> Observation:
+def observe(
+    make: Make, backend: str, spec: Spec, problem: Problem, training: bool, adam: Adam = ADAM
+) -> Observation:
     """Step 0, in the order in which an author writes the methods; with `training`, STEPS steps too."""
     found: Tensors = {}
     try:
-        for part in _parts(make(spec, ADAM), spec, problem, training):
-            found |= part
+        for part in _parts(make(spec, adam), spec, problem, adam if training else None):
+            found |= {name: _array(name, value) for name, value in part.items()}
     except (Exception, SystemExit) as error:  # a plugin may do anything
         return Observation(found, stop(error, discovery.find(backend).folder))
     return Observation(found)
 
 
-def _parts(backend: Backend, spec: Spec, problem: Problem, training: bool) -> Iterator[Tensors]:
+def _array(name: str, value: Any) -> np.ndarray:
+    """What another process can read without the framework."""
+    if value is None:
+        raise NotImplementedError(f"{name}: nothing is returned yet")
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        raise TypeError(f"{name}: {type(value).__name__} of {array.dtype} is returned, floats are expected")
+    return array
+
+
+def _parts(backend: Backend, spec: Spec, problem: Problem, adam: Adam | None) -> Iterator[Tensors]:
     backend.load(problem.weights)
     yield {f"dump {name}": value for name, value in backend.dump().items()}
     yield from _forward(backend, problem)
     if len(spec.output_shape) == 1:
         yield from _gradients(backend, problem)
     yield from _pullback(backend, problem)
-    if training:
-        yield from _training(backend, problem)
+    if adam:
+        yield from _training(backend, problem, adam)
     backend.synchronize()
     backend.environment()
 
@@ -76,23 +88,27 @@ def _pullback(backend: Backend, problem: Problem) -> Iterator[Tensors]:
     logits, pullback = backend.vjp(problem.images[0], problem.step_masks(0))
     yield {"logits of vjp": logits, "input gradient": pullback(problem.cotangent)}
     yield {"input gradient, second call": pullback(2 * problem.cotangent)}
+    if problem.masks:
+        logits, pullback = backend.vjp(problem.images[0])
+        yield {"logits of vjp without dropout": logits}
+        yield {"input gradient without dropout": pullback(problem.cotangent)}
 
 
-def _training(backend: Backend, problem: Problem) -> Iterator[Tensors]:
+def _training(backend: Backend, problem: Problem, adam: Adam) -> Iterator[Tensors]:
     """The calls of a problem, each from where the one before ended; then two loads."""
     backend.load(problem.weights)
     state: Tensors = {}
-    for name, call in problem.calls(ADAM):
+    for name, call in problem.calls(adam):
         yield {f"loss: {name}": _losses(backend, call)}
         state = backend.dump()
         yield _flat(name, state, problem)
-    _, first_step = next(problem.calls(ADAM))
+    _, first_step = next(problem.calls(adam))
     backend.load(problem.weights)  # without moments: those that are there must become zero
     backend.train_steps(*first_step)
     yield _flat("load without moments", backend.dump(), problem)
     backend.load(state)
     images, targets, masks, *_ = first_step
-    backend.train_steps(images, targets, masks, ADAM.scales(STEPS + 1, 1))
+    backend.train_steps(images, targets, masks, adam.scales(STEPS + 1, 1))
     yield _flat("load with moments", backend.dump(), problem)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lockstep.conformance import digits
-from lockstep.conformance.observe import observe
+from lockstep.conformance.observe import ADAM, observe
 from lockstep.conformance.problem import Problem, Tensors, draw
 from lockstep.conformance.specs import SPECS, TAPS, TRAINED
 from lockstep.conformance.worker import Here
@@ -29,7 +29,7 @@ def problem(spec: str) -> Problem:
 
 @cache
 def observation(spec: str) -> Tensors:
-    found = NUMPY.call(observe, REFERENCE, ALL[spec], problem(spec), training=spec in TRAINED)
+    found = NUMPY.call(observe, REFERENCE, ALL[spec], problem(spec), spec in TRAINED, TRAINED.get(spec, ADAM))
     assert found.stop is None, found.stop
     return found.tensors
 

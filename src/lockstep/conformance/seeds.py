@@ -15,9 +15,9 @@ from lockstep.conformance.subject import Subject
 from lockstep.conformance.travel import Advance
 from lockstep.conformance.worker import Here, Worker
 from lockstep.discovery import REFERENCE
-from lockstep.statistics import churn, equivalence
+from lockstep.statistics import EQUIVALENCE_PAIRS, churn, equivalence
 
-PAIRS = 8
+PAIRS = EQUIVALENCE_PAIRS
 MARGINS = {"accuracy": 0.002, "cross_entropy": 0.002}
 """What counts as equal: 0.2 points of accuracy, 0.002 nats."""
 
@@ -43,6 +43,10 @@ def load(arrays: Tensors) -> Outcomes:
 
 def measure(subject: Subject, reference: Outcomes) -> tuple[list[Check], list[Pair]]:
     mine = _outcomes(subject.worker("float32"), subject.data, len(reference), subject.advance)
+    broken = [seed for seed, run in enumerate(mine) if not np.isfinite(run.cross_entropy)]
+    if broken:
+        note = f"the test loss of seeds {broken} is NaN or infinite"
+        return [Check(tier="T6", quantity="test loss", measured=None, verdict="out of step", note=note)], []
     pairs = [
         Pair(
             seed=seed,
@@ -62,7 +66,7 @@ def _check(metric: str, pairs: Sequence[Pair]) -> Check:
     scale, unit = (100, "points") if metric == "accuracy" else (1, "nats")
     verdicts: dict[str, Verdict] = {"equal": "in step", "different": "out of step"}
     if test.needed is None:
-        note = f"n = {len(values)}: no spread between the pairs, so there is no test"
+        note = f"n = {len(values)}: no spread between the pairs, so no test and no number of pairs"
     else:
         note = (
             f"{len(values)} pairs, 90 % interval {scale * test.low:+.3g} to {scale * test.high:+.3g} {unit}, "

@@ -5,6 +5,7 @@ The author of an unfinished plugin meets them in this order.
 
 from __future__ import annotations
 
+from lockstep.optimizer import Adam
 from lockstep.spec import (
     Activation,
     AvgPool,
@@ -69,7 +70,8 @@ SPECS = {
     ),
     "three channels": _spec(
         (12, 10, 3),
-        *(Conv2D(filters=5, kernel=3, padding="same"), SWISH, Dropout(rate=0.3), AvgPool(size=3)),
+        *(Conv2D(filters=5, kernel=3, padding="same"), SWISH, Dropout(rate=0.3)),
+        *(TANH, Dropout(rate=0.3), AvgPool(size=3)),  # two dropouts alike: whose mask is whose shows
         *(Conv2D(filters=6, kernel=2, padding="full"), RELU, MaxPool(size=2), Flatten(), Dense(units=10)),
     ),
 }
@@ -81,8 +83,14 @@ TAPS = {
 }
 """Specs that end early or start late, for `logits` and `vjp`: feature maps and activation patterns."""
 
-TRAINED = ("no convolution", "classroom", "three channels")
-"""Specs that are also trained for some steps: between them every kind of weight, with and without dropout."""
+TRAINED = {
+    "no convolution": Adam(learning_rate=1e-3),
+    "classroom": Adam(learning_rate=1e-3),
+    "strided": Adam(learning_rate=1e-3),
+    "three channels": Adam(learning_rate=1e-3, b1=0.8, b2=0.99, eps=1e-4, form="paper"),
+}
+"""{spec that is also trained for some steps: its optimizer}: between them every kind of layer and both
+forms of Adam.  Training compiles anew, so not all of them are."""
 
 _SWAPPED: dict[Layer, Layer] = {RELU: SWISH, MaxPool(size=2): AvgPool(size=2)}
 SMOOTH = _spec((28, 28, 1), *(_SWAPPED.get(layer, layer) for layer in SPECS["classroom"].layers))

@@ -62,16 +62,15 @@ class Worker:
     @classmethod
     def start(cls, backend: str, dtype: str, device: str = "cpu", threads: int = THREADS) -> Worker:
         context = multiprocessing.get_context("spawn")  # a forked copy of a thread pool would hang
-        log = tempfile.NamedTemporaryFile("r", prefix="lockstep-", suffix=".log")  # noqa: SIM115
+        log = tempfile.NamedTemporaryFile("r", errors="replace", prefix="lockstep-", suffix=".log")  # noqa: SIM115
         pool = ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(device, log.name))
         return cls(backend, dtype, device, threads, pool, log)
 
     def call(self, work: Callable[Concatenate[Make, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """work(make, ...) in the process; raises Stopped where the backend fails in it."""
         key = (self.backend, self.dtype, self.device, self.threads)
-        job = self.pool.submit(_answer, key, work, args, kwargs)
         try:
-            answer = job.result()
+            answer = self.pool.submit(_answer, key, work, args, kwargs).result()
         except BrokenProcessPool:
             last = (self.log.read().strip().splitlines() or ["without a word: killed, or out of memory"])[-1]
             raise Stopped(Stop("backend", f"its process died: {last[:200]}", False)) from None
@@ -92,7 +91,9 @@ class Here:
     dtype: str
 
     def call(self, work: Callable[Concatenate[Make, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return work(partial(_make, self.backend, self.dtype, "cpu", THREADS), *args, **kwargs)
+        # Built anew: two threads may ask for the same spec, and NumPy compiles nothing.
+        make = partial(_make.__wrapped__, self.backend, self.dtype, "cpu", THREADS)
+        return work(make, *args, **kwargs)
 
 
 def _prepare(device: str, log: str) -> None:
@@ -101,8 +102,7 @@ def _prepare(device: str, log: str) -> None:
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    if device == "cpu":
-        process.hide_gpus()
+    process.hide_gpus() if device == "cpu" else process.share_gpu()
 
 
 def _end_with_parent() -> None:
@@ -128,7 +128,8 @@ def stop(error: BaseException, folder: Path) -> Stop:
     if isinstance(error, _Unwritten):
         return Stop(str(error), f"not written yet. {_purpose(str(error))}", True)
     call = inside[0].name if inside else "backend"
-    unwritten = isinstance(error, NotImplementedError) or (not inside and isinstance(error, LockstepError))
+    loading = any(Path(frame.filename) == Path(discovery.__file__) for frame in frames)
+    unwritten = isinstance(error, NotImplementedError) or (loading and isinstance(error, LockstepError))
     return Stop(call, f"{one_line(error)}{place}", unwritten)
 
 

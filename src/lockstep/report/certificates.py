@@ -11,14 +11,23 @@ from functools import cached_property
 from pathlib import Path
 
 from lockstep.config import TIERS, Config
-from lockstep.conformance.certificate import FILES, Certificate, Check, Curve, Diagnosis, Pair, asked, read
+from lockstep.conformance.certificate import (
+    FILES,
+    WORST_FIRST,
+    Certificate,
+    Check,
+    Curve,
+    Diagnosis,
+    Pair,
+    asked,
+    read,
+)
 from lockstep.discovery import REFERENCE, find
 from lockstep.report import text
 from lockstep.report.runs import Side
 
 NOT_MEASURED, NOT_ASKED = "not measured", "not asked for"
 NOT_YET = "not measured yet: run snakemake"
-WORST_FIRST = ("not yet", "out of step", "cannot tell", "in step", "reported")
 ONE_ULP = "one ulp"
 """How the labels of the band's curves start."""
 
@@ -85,7 +94,10 @@ class Certified:
         return next((c for c in self.checks if c.tier == "T6" and c.quantity.startswith("accuracy")), None)
 
     def curve(self, label: str) -> Curve | None:
-        return next((c for made in self.certificates.values() for c in made.curves if c.label == label), None)
+        """Of a run that came to its last step."""
+        curves = [curve for made in self.certificates.values() for curve in made.curves]
+        last = max((curve.steps[-1] for curve in curves), default=0)
+        return next((c for c in curves if c.label == label and c.steps[-1] == last), None)
 
     @property
     def why_absent(self) -> list[str]:

@@ -59,8 +59,9 @@ def _kinds(certified: Sequence[Certified]) -> dict[str, dict[Side, Curve]]:
 
 
 def _ends(curves: dict[Side, Curve]) -> list[float]:
-    """The errors at the last step, in order."""
-    return sorted(curve.travel[-1] for curve in curves.values())
+    """The errors at the last step, in order; of runs that diverged, at the last one that has a number."""
+    last = max(curve.steps[-1] for curve in curves.values())
+    return sorted(curve.travel[-1] for curve in curves.values() if curve.steps[-1] == last)
 
 
 def _line(axes: Axes, side: Side, curve: Curve, dashes: Any, wide: int) -> None:
