@@ -14,7 +14,7 @@ from lockstep.conformance.reference import ALL
 from lockstep.conformance.seeds import _check
 from lockstep.conformance.specs import SMOOTH, SPECS
 from lockstep.conformance.travel import Reference, _in_band, load, save
-from lockstep.conformance.verify import Request, verify
+from lockstep.conformance.verify import Request, devices, verify
 from lockstep.optimizer import Adam
 from lockstep.spec import KINDS
 
@@ -37,14 +37,10 @@ def test_in_step_with_the_reference(backend, digits):
 
 
 def test_in_step_with_the_reference_on_a_gpu(backend, digits, worker):
-    if "gpu" not in worker(backend, "float32").call(devices):
+    if "gpu" not in worker(backend, "float32").call(devices, backend):
         pytest.skip(f"{backend} has no GPU here")
     late = out_of_step(backend, "gpu", digits)
     assert not late, "\n".join(late)
-
-
-def devices(make) -> list[str]:
-    return list(make(SPECS["no convolution"], Adam()).devices())
 
 
 def test_the_fence_waits_and_a_clock_without_it_would_lie(backend, digits, worker):

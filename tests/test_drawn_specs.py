@@ -16,7 +16,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from lockstep import discovery
@@ -44,7 +44,13 @@ from lockstep.spec import (
 )
 
 EXAMPLES = int(os.environ.get("LOCKSTEP_EXAMPLES", "0"))
-few_or_many = settings(max_examples=EXAMPLES or 12, derandomize=not EXAMPLES, deadline=None, database=None)
+few_or_many = settings(
+    max_examples=EXAMPLES or 12,
+    derandomize=not EXAMPLES,
+    deadline=None,
+    database=None,
+    phases=(Phase.generate, Phase.shrink),  # explaining a failure would compile many more specs
+)
 
 CONVOLUTIONS = st.builds(
     Conv2D,

@@ -168,7 +168,8 @@ class FullPadding(keras.layers.Conv2D):
 
     def build(self, input_shape):
         self.zeros = [[0, 0], *[[k - 1, k - 1] for k in self.kernel_size], [0, 0]]
-        super().build(input_shape)
+        # Keras refuses a kernel that is larger than the images, which here are padded first.
+        super().build(tuple(n and n + sum(z) for n, z in zip(input_shape, self.zeros, strict=True)))
 
     def call(self, inputs):
         return super().call(tf.pad(inputs, self.zeros))

@@ -57,7 +57,7 @@ class TorchBackend(Backend):
             weights = self._leaves({name: draw[k] for name, draw in (weight_noise or {}).items()})
             output = self._forward(images[k], weights, {name: mask[k] for name, mask in masks.items()})
             loss = F.cross_entropy(output, targets[k])
-            self._adam(torch.autograd.grad(loss, list(weights.values())), *scales[k].tolist())
+            self._adam(_gradients(loss, weights), *scales[k].tolist())
             logits.append(output.detach())
         return _Later(torch.stack(logits))
 
@@ -80,7 +80,7 @@ class TorchBackend(Backend):
         weights = self._leaves(weight_noise or {})
         logits = self._forward(self._images(images), weights, self._masks(masks))
         loss = F.cross_entropy(logits, self._tensor(targets))
-        gradients = torch.autograd.grad(loss, list(weights.values()))
+        gradients = _gradients(loss, weights)
         return loss.item(), {name: _canonical(g) for name, g in zip(weights, gradients, strict=True)}
 
     def synchronize(self):
@@ -183,6 +183,10 @@ class _Later:
 
     def __array__(self, dtype=None, copy=None):
         return self.tensor.cpu().numpy()
+
+
+def _gradients(loss, weights):
+    return torch.autograd.grad(loss, list(weights.values())) if weights else ()
 
 
 def _channels_first(tensor, shape):

@@ -15,7 +15,7 @@ from lockstep.spec import Spec
 BATCH = 8
 RAGGED = 1
 """Images of the smaller last batch: with one, axes of length 1 must survive too."""
-CALLS = {"first step": 1, "several steps": 9, "weight noise": 9, "smaller batch": 1}
+CALLS = {"first step": 1, "several steps": 16, "weight noise": 2, "smaller batch": 1}
 """Optimiser steps of the calls that a problem is trained with, in order."""
 STEPS = sum(CALLS.values())
 
@@ -24,7 +24,10 @@ Tensors = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Problem:
-    """Arguments of the contract's calls: STEPS batches of BATCH images, in the dtype asked for."""
+    """Arguments of the contract's calls: STEPS batches of BATCH images, in the dtype asked for.
+
+    Weight noise is there for the steps of its own call alone: it is as large as the weights.
+    """
 
     weights: Tensors
     images: np.ndarray
@@ -56,7 +59,6 @@ class Problem:
             steps = slice(first, first + count)
             images = slice(RAGGED if name == "smaller batch" else BATCH)
             masks = {layer: mask[steps, images] for layer, mask in self.masks.items()}
-            noise = {weight: draw[steps] for weight, draw in self.weight_noise.items()}
             yield (
                 name,
                 (
@@ -64,7 +66,7 @@ class Problem:
                     self.targets[steps, images],
                     masks,
                     adam.scales(first + 1, count),
-                    noise if name == "weight noise" else None,
+                    self.weight_noise if name == "weight noise" else None,
                 ),
             )
             first += count
@@ -98,6 +100,8 @@ def draw(spec: Spec, seed: int) -> Problem:
         images=images,
         targets=targets,
         masks={name: np.stack([mask[name] for mask in masks]) for name in spec.dropouts},
-        weight_noise={name: normal(STEPS, *shape, scale=0.01) for name, shape in spec.weights.items()},
+        weight_noise={
+            name: normal(CALLS["weight noise"], *shape, scale=0.01) for name, shape in spec.weights.items()
+        },
         cotangent=normal(BATCH, *spec.output_shape),
     )

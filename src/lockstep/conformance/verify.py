@@ -227,15 +227,15 @@ def _require_device(subject: Subject) -> None:
         return
     worker = subject.fresh("float32")
     try:
-        devices = worker.call(_devices, subject.backend)
+        usable = worker.call(devices, subject.backend)
     finally:
         worker.close()
-    if subject.device not in devices:
-        usable = ", ".join(devices) or "nothing"
-        raise LockstepError(f"no device {subject.device!r} for {subject.backend} here; it can use: {usable}")
+    if subject.device not in usable:
+        names = ", ".join(usable) or "nothing"
+        raise LockstepError(f"no device {subject.device!r} for {subject.backend} here; it can use: {names}")
 
 
-def _devices(make: Make, backend: str) -> list[str]:
+def devices(make: Make, backend: str) -> list[str]:
     return list(discovery.load(discovery.find(backend)).devices())
 
 
