@@ -53,7 +53,7 @@ MUTANTS = {
     "padding_all_after": Expected("T1", "logits", ("conv1", "output"), "half of them must stand before"),
     "scale_ignored": Expected("T2", "travel", ("Adam", "travel, first step")),
     "constants_of_its_own": Expected("T2", "Adam's moments", ("Adam", "moment m, first step")),
-    "masks_swapped": Expected("T1", "logits", ("the whole network", "logits with dropout")),
+    "masks_swapped": Expected("T1", "logits", ("dropout2", "output")),
     "dropout_left_on": Expected(
         "T1", "logits", ("the whole network", "logits of vjp without dropout"), "dropout must be off"
     ),

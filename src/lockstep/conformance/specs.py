@@ -71,7 +71,8 @@ SPECS = {
     "three channels": _spec(
         (12, 10, 3),
         *(Conv2D(filters=5, kernel=3, padding="same"), SWISH, Dropout(rate=0.3)),
-        *(TANH, Dropout(rate=0.3), AvgPool(size=3)),  # two dropouts alike: whose mask is whose shows
+        # Two dropouts alike, with more than an activation between them: whose mask is whose shows.
+        *(Conv2D(filters=5, kernel=2, padding="same"), TANH, Dropout(rate=0.3), AvgPool(size=3)),
         *(Conv2D(filters=6, kernel=2, padding="full"), RELU, MaxPool(size=2), Flatten(), Dense(units=10)),
     ),
 }
