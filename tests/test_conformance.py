@@ -158,7 +158,7 @@ def pairs(differences: list[float]) -> list[Pair]:
         ([0.001, -0.001] * 4, "in step", "needed: 8 pairs"),
         ([0.011, 0.009] * 4, "out of step", "8 pairs, 90 % interval"),
         ([0.001, -0.001] * 3, "cannot tell", "needed: 8 pairs"),
-        ([0.01, -0.01] * 4, "cannot tell", "needed: 298 pairs"),
+        ([0.01, -0.01] * 4, "cannot tell", "needed: 312 pairs"),
         ([0.0] * 8, "cannot tell", "no spread"),
     ],
 )

@@ -193,13 +193,13 @@ def test_every_epoch_is_another_permutation_and_can_be_drawn_alone():
 
 def test_masks_keep_the_right_share_and_differ_between_steps_and_layers():
     spec = SPECS["three channels"]
-    (mask,) = draws.dropout_masks(spec, 0, 1, 400).values()
+    mask, layer = draws.dropout_masks(spec, 0, 1, 400).values()
     assert mask.dtype == np.uint8
     assert mask.shape == (400, *spec.dropouts["dropout1"].input_shape)
     share, n = mask.mean(), mask.size
     assert abs(share - 0.7) < 5 * np.sqrt(0.3 * 0.7 / n)
-    other = draws.dropout_masks(spec, 0, 2, 400)["dropout1"]
-    assert 0.5 < (mask == other).mean() < 0.66  # independent: .7^2 + .3^2 = .58
+    for other in (layer, draws.dropout_masks(spec, 0, 2, 400)["dropout1"]):
+        assert 0.5 < (mask == other).mean() < 0.66  # independent: .7^2 + .3^2 = .58
     assert np.array_equal(draws.dropout_masks(spec, 0, 1, 400)["dropout1"], mask)
 
 

@@ -160,7 +160,7 @@ def schema() -> dict[str, Any]:
     definitions = experiment.pop("$defs")
     for section in (experiment, *(definitions[name] for name in ("Data", "Model", "Adam", "Training"))):
         section.pop("required", None)  # a base or an override may leave out any part of a section
-    whole["$defs"] = {**definitions, "Overrides": experiment}
+    whole["$defs"] |= {**definitions, "Overrides": experiment}
     reference = {"$ref": "#/$defs/Overrides"}
     whole["properties"]["base"] = {**reference, "description": whole["properties"]["base"]["description"]}
     whole["properties"]["experiments"]["additionalProperties"] = reference
