@@ -120,8 +120,8 @@ def test_a_selection_outside_the_config_is_refused(tmp_path):
         ("epochs: 6", "epochs: 1:30", 'base.training.epochs: expected a valid integer, not "1:30"'),
         ("results/default", "results/{x}", "results: "),
         ("reports/default", "results/default", "reports: name another folder than results"),
-        ("baseline: {}", "dropout: {}", ", line 30: not valid YAML: the key 'dropout' is there twice"),
-        ("base:", "base: [", ", line 9: not valid YAML"),
+        ("baseline: {}", "dropout: {}", ", line 31: not valid YAML: the key 'dropout' is there twice"),
+        ("base:", "base: [", ", line 10: not valid YAML"),
     ],
 )
 def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(tmp_path, old, new, message):
