@@ -7,7 +7,6 @@ from pathlib import Path
 from lockstep import config as configs
 from lockstep import freshness
 from lockstep.cell import OUTPUTS
-from lockstep.conformance.certificate import FILES as CERTIFICATES
 from lockstep.conformance.certificate import asked
 from lockstep.discovery import REFERENCE, find
 from lockstep.errors import LockstepError, one_line
@@ -41,24 +40,13 @@ try:
         if not find(cell.backend).unusable(cell.device)
     }
     STAMPS = {name: freshness.of_cell(CONFIG, cell) for name, cell in CELLS.items()}
-    SIDES = [
-        (backend, device)
-        for backend in CONFIG.backends
-        for device in CONFIG.devices
-        if not find(backend).unusable(device)
-    ]
+    PROOF = [CONFIG.certificate(*key) for key in freshness.certificates(CONFIG)]
 except (LockstepError, OSError) as error:
     raise WorkflowError(one_line(error))
 
 SELECTED = ",".join(CONFIG.backends)
 RESULTS = CONFIG.results
 FILES = [CONFIG.folder(cell) / name for cell in CELLS.values() for name in OUTPUTS]
-PROOF = [
-    CONFIG.certificate(*side, name)
-    for side in SIDES
-    for name in CERTIFICATES
-    if asked(CONFIG, name)
-]
 REPORT = CONFIG.reports / "index.html"
 CELL = "{experiment}/{backend}/{device}/seed-{seed}"
 

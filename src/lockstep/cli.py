@@ -107,7 +107,7 @@ def plan(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> Non
     out.print(table)
     cores = os.cpu_count() or 1
     waiting = [row for row in planned if row.minutes]
-    proof = plans.certificates(settings)
+    proof = plans.proof(settings)
     total = plans.total_minutes(waiting, cores) + proof.minutes
     out.print(
         f"{sum(row.state == 'done' for row in planned)} done, {len(waiting)} to do; "

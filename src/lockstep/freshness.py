@@ -13,6 +13,7 @@ from pathlib import Path
 from lockstep.cell import OUTPUTS, made_by
 from lockstep.config import Cell, Config
 from lockstep.conformance import certificate
+from lockstep.discovery import find
 from lockstep.identity import cell_hash, conformance_hash
 from lockstep.results import write_text
 
@@ -26,10 +27,25 @@ def of_cell(config: Config, cell: Cell) -> Path:
 def of_certificate(config: Config, backend: str, device: str, name: str) -> Path:
     """The stamp of a certificate; name: one of `certificate.FILES`."""
     path = config.certificate(backend, device, name)
-    asked = config.conformance
-    tiers = certificate.asked(config, name)
-    current = conformance_hash(backend, device, tiers, asked.steps, asked.pairs)
+    current = certificate_hash(config, backend, device, name)
     return _stamp(config, path.relative_to(config.results), current, certificate.made_by(path), [path])
+
+
+def certificates(config: Config) -> list[tuple[str, str, str]]:
+    """(backend, device, name) of those that a config asks for and that can be made here."""
+    return [
+        (backend, device, name)
+        for backend in config.backends
+        for device in config.devices
+        for name in certificate.FILES
+        if certificate.asked(config, name) and not find(backend).unusable(device)
+    ]
+
+
+def certificate_hash(config: Config, backend: str, device: str, name: str) -> str:
+    """What a certificate's hash is when it is up to date."""
+    settings = config.conformance
+    return conformance_hash(backend, device, certificate.asked(config, name), settings.steps, settings.pairs)
 
 
 def _stamp(config: Config, name: Path, current: str, made: str | None, outputs: Sequence[Path]) -> Path:

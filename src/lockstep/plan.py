@@ -10,15 +10,17 @@ from typing import NamedTuple
 
 from lockstep.cell import made_by
 from lockstep.config import Cell, Config
-from lockstep.conformance.certificate import FILES, asked
 from lockstep.conformance.certificate import made_by as made_certificate
 from lockstep.discovery import find
-from lockstep.identity import cell_hash, conformance_hash
+from lockstep.freshness import certificate_hash, certificates
+from lockstep.identity import cell_hash
 
 GUESS_FLOPS_PER_SECOND = 50e9
 """Of one thread, while nothing has been measured here."""
 GUESS_START_SECONDS = 8.0
 """Import, compilation and evaluation of one cell."""
+GUESS_CERTIFICATE_MINUTES = {"quick": 0.8, "travel": 1.5, "seeds": 1.0}
+"""Of a job on two cores."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,6 @@ class Planned:
     megabytes: float
 
 
-GUESS_CERTIFICATE_MINUTES = {"quick": 0.8, "travel": 1.5, "seeds": 1.0}
-"""Of a job on two cores."""
-
-
 class Proof(NamedTuple):
     """How many certificates are up to date, how many are to be made, and how long that takes."""
 
@@ -43,21 +41,14 @@ class Proof(NamedTuple):
     minutes: float
 
 
-def certificates(config: Config) -> Proof:
-    done, minutes = 0, []
-    for backend in config.backends:
-        for device in config.devices:
-            for name in FILES:
-                tiers = asked(config, name)
-                if not tiers or find(backend).unusable(device):
-                    continue
-                settings = config.conformance
-                current = conformance_hash(backend, device, tiers, settings.steps, settings.pairs)
-                if made_certificate(config.certificate(backend, device, name)) == current:
-                    done += 1
-                else:
-                    minutes.append(GUESS_CERTIFICATE_MINUTES[name])
-    return Proof(done, len(minutes), sum(minutes))
+def proof(config: Config) -> Proof:
+    wanted = certificates(config)
+    waiting = [
+        key for key in wanted if made_certificate(config.certificate(*key)) != certificate_hash(config, *key)
+    ]
+    return Proof(
+        len(wanted) - len(waiting), len(waiting), sum(GUESS_CERTIFICATE_MINUTES[name] for *_, name in waiting)
+    )
 
 
 def plan(config: Config) -> list[Planned]:

@@ -11,8 +11,7 @@ from lockstep.conformance import digits
 from lockstep.conformance.certificate import Check, Pair, Verdict
 from lockstep.conformance.digits import Outcome
 from lockstep.conformance.problem import Tensors
-from lockstep.conformance.subject import Subject
-from lockstep.conformance.travel import Advance
+from lockstep.conformance.subject import Advance, Subject
 from lockstep.conformance.worker import Here, Worker
 from lockstep.discovery import REFERENCE
 from lockstep.statistics import EQUIVALENCE_PAIRS, churn, equivalence

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from lockstep.conformance.worker import THREADS, Worker
 
+Advance = Callable[[str], None]
+"""Called before each piece of work, with what it is."""
+
 
 @dataclass
 class Subject:
@@ -15,8 +18,7 @@ class Subject:
     device: str
     data: Path
     """The prepared digits."""
-    advance: Callable[[str], None]
-    """Called before each piece of work, with what it is."""
+    advance: Advance
     workers: dict[tuple[str, int], Worker] = field(default_factory=dict)
 
     def worker(self, dtype: str, threads: int = THREADS) -> Worker:

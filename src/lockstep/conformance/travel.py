@@ -5,7 +5,6 @@ The band: the reference in float32 against itself with one weight moved by one u
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from lockstep.conformance import digits
 from lockstep.conformance.certificate import Check, Curve
 from lockstep.conformance.distance import travel_error
 from lockstep.conformance.problem import Tensors
-from lockstep.conformance.subject import Subject
+from lockstep.conformance.subject import Advance, Subject
 from lockstep.conformance.worker import Here, Worker
 from lockstep.discovery import REFERENCE
 
@@ -24,7 +23,6 @@ FLOAT64, BANDS = 1e-12, 3.0
 """Limits: travel error in float64; in float32, in widths of the band."""
 PERTURBATIONS = 3
 
-Advance = Callable[[str], None]
 Run = dict[int, Tensors]
 """{step: weights}."""
 Line = dict[int, float]

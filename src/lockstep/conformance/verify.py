@@ -23,7 +23,7 @@ from lockstep.conformance.problem import Tensors
 from lockstep.conformance.reference import ALL
 from lockstep.conformance.specs import SPECS
 from lockstep.conformance.step_zero import Found
-from lockstep.conformance.subject import Subject
+from lockstep.conformance.subject import Advance, Subject
 from lockstep.conformance.worker import THREADS, Make, Stopped
 from lockstep.data import sources
 from lockstep.errors import LockstepError
@@ -31,7 +31,6 @@ from lockstep.identity import conformance_hash
 from lockstep.provenance import machine
 from lockstep.results import read_npz, write_npz
 
-Advance = Callable[[str], None]
 T = TypeVar("T")
 
 
