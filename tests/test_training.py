@@ -168,7 +168,12 @@ def test_checkpoints_of_another_spec_or_damaged_ones_are_named(tmp_path):
     _, cell = tiny(tmp_path)
     checkpoint = Checkpoint(tmp_path / "work", cell.experiment.spec)
     other = {name: np.zeros(3) for name in cell.experiment.spec.weights}
-    np.savez(_made(checkpoint.path), history=np.zeros((0, 5)), **{f"state/{n}": v for n, v in other.items()})
+    np.savez(
+        _made(checkpoint.path),
+        history=np.zeros((0, 5)),
+        activity="[]",
+        **{f"state/{n}": v for n, v in other.items()},
+    )
     with pytest.raises(LockstepError, match=r"checkpoint.npz: a checkpoint of another spec .*delete it"):
         checkpoint.load()
     for content in (b"half a file", b""):

@@ -12,6 +12,8 @@ rule train:
         predictions=RESULTS / f"cells/{CELL}/predictions.npz",
         weights=RESULTS / f"cells/{CELL}/weights.npz",
         best=RESULTS / f"cells/{CELL}/best.npz",
+        units=RESULTS / f"cells/{CELL}/units.csv",
+        functions=RESULTS / f"cells/{CELL}/functions.npz",
         provenance=RESULTS / f"cells/{CELL}/provenance.json",
     log:
         RESULTS / f"logs/train/{CELL}.log",

@@ -8,12 +8,14 @@ import io
 import json
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from lockstep import discovery, evaluation, process, provenance
@@ -24,12 +26,20 @@ from lockstep.data import dataset as datasets
 from lockstep.data import sources
 from lockstep.data.draws import initial_weights
 from lockstep.errors import LockstepError, one_line
+from lockstep.evaluation import BATCH, Measurement
 from lockstep.identity import cell_hash, identity
+from lockstep.inside import Activity, Inside, State
 from lockstep.results import write_json, write_npz, write_text
+from lockstep.spec import Spec
 from lockstep.training import Diverged, Epoch, Progress, Watcher, train
 
-OUTPUTS = ("metrics.json", "history.csv", "predictions.npz", "weights.npz", "best.npz", "provenance.json")
+OUTPUTS = (
+    "metrics.json", "history.csv", "predictions.npz", "weights.npz", "best.npz", "units.csv", "functions.npz",
+    "provenance.json",
+)  # fmt: skip
 FAILURE = "failure.json"
+INSIDE = 1_000
+"""Test images on which subnetworks and knocked-out units are measured."""
 
 
 def made_by(config: Config, cell: Cell) -> str | None:
@@ -107,7 +117,11 @@ def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Wa
         print(f"{cell}: resumed after epoch {done}", flush=True)
     watch.images(done * len(dataset.train))
 
+    inside = Inside(partial(build, backend_class, cell), spec)
+    looked_at = dataset.transform(dataset.validation.images[:BATCH], experiment.training.dtype)
+
     def epoch_ended(progress: Progress) -> None:
+        progress.activity += inside.activity(len(progress.history), backend.dump(), looked_at)
         if checkpoint.is_due() and len(progress.history) < experiment.training.epochs:
             checkpoint.save(backend.dump(), progress)
         watch.epoch(progress)
@@ -128,22 +142,25 @@ def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Wa
             name: evaluation.predict(backend, split, dataset.transform, experiment.training.dtype)
             for name, split in splits.items()
         }
-    rows = [
-        row for name, split in splits.items() for row in evaluation.measure(logits[name], split.labels, name)
-    ]
+    state, rows = backend.dump(), []
+    if outcome == "completed":
+        for name, split in splits.items():
+            rows += evaluation.measure(logits[name], split.labels, name)
+        rows += _inside(inside, state, dataset, cell)
     metrics = {
         "outcome": outcome,
         "reason": reason,
         "epochs": len(progress.history),
         "best_epoch": progress.best_epoch,
-        "measurements": rows if outcome == "completed" else [],
+        "measurements": rows,
     }
-    state = backend.dump()
     weights = {name: state[name] for name in spec.weights}
     predictions = {"logits": logits["test"], "labels": dataset.test.labels, "index": dataset.test.index}
     # Without metrics.json there is no result: an interruption here never mixes two runs.
     (folder / "metrics.json").unlink(missing_ok=True)
-    write_text(folder / "history.csv", _csv(progress.history))
+    write_text(folder / "history.csv", _csv(Epoch, progress.history))
+    write_text(folder / "units.csv", _csv(Activity, progress.activity))
+    write_npz(folder / "functions.npz", inside.functions())
     write_npz(folder / "predictions.npz", predictions)
     write_npz(folder / "weights.npz", weights)
     write_npz(folder / "best.npz", progress.best or weights)
@@ -187,10 +204,22 @@ def load_data(cell: Cell, path: Path) -> datasets.Dataset:
     )
 
 
-def build(backend_class: type[Backend], cell: Cell) -> Backend:
+def _inside(inside: Inside, state: State, dataset: datasets.Dataset, cell: Cell) -> list[Measurement]:
+    """Of test images that stand for all: every so-many-th, as those of one place may be easier."""
+    rows = np.linspace(0, len(dataset.test) - 1, min(len(dataset.test), INSIDE)).astype(int)
+    images = dataset.transform(dataset.test.images[rows], cell.experiment.training.dtype)
+    labels = dataset.test.labels[rows]
+    return [
+        *inside.subnetworks(state, images, labels, cell.seed),
+        *inside.knockouts(state, images, labels, cell.seed),
+    ]
+
+
+def build(backend_class: type[Backend], cell: Cell, spec: Spec | None = None) -> Backend:
+    """The cell's network, or another one by its rules."""
     settings = cell.experiment.training
     return backend_class(
-        cell.experiment.spec,
+        spec or cell.experiment.spec,
         cell.experiment.optimizer,
         device=cell.device,
         dtype=settings.dtype,
@@ -199,9 +228,10 @@ def build(backend_class: type[Backend], cell: Cell) -> Backend:
     )
 
 
-def _csv(history: list[Epoch]) -> str:
+def _csv(columns: type[Any], rows: Sequence[Any]) -> str:
+    """Rows of a dataclass."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
+    writer = csv.DictWriter(text, [field.name for field in fields(columns)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in history)
+    writer.writerows(asdict(row) for row in rows)
     return text.getvalue()

@@ -6,6 +6,7 @@ deletes those before a rerun.  A changed cell has another hash and never meets a
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from lockstep.errors import LockstepError
+from lockstep.inside import Activity
 from lockstep.results import write_npz
 from lockstep.spec import Spec
 from lockstep.training import Epoch, Progress
@@ -41,6 +43,7 @@ class Checkpoint:
             self.path,
             {
                 "history": np.array([astuple(row) for row in progress.history]),
+                "activity": np.array(json.dumps([astuple(row) for row in progress.activity])),
                 **{f"state/{name}": value for name, value in state.items()},
                 **{f"best/{name}": value for name, value in progress.best.items()},
             },
@@ -55,6 +58,7 @@ class Checkpoint:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             history = [Epoch(int(row[0]), *map(float, row[1:])) for row in arrays.pop("history")]
+            activity = [Activity(*row) for row in json.loads(str(arrays.pop("activity")))]
         except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
             raise LockstepError(
                 f"{self.path}: damaged checkpoint ({str(error)[:100]}); "
@@ -71,7 +75,7 @@ class Checkpoint:
                     f"{self.path}: a checkpoint of another spec ({name} should have the shape {shape}); "
                     "delete it to train this cell from the start"
                 )
-        return state, Progress(history, best)
+        return state, Progress(history, best, activity)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

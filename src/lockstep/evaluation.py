@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypedDict
 
 import numpy as np
@@ -12,6 +13,8 @@ from lockstep.errors import LockstepError
 
 BATCH = 500
 """Images a call: one fixed size, because JAX and TensorFlow compile for each new one."""
+BINS = 15
+"""Of the calibration error."""
 
 
 class Measurement(TypedDict):
@@ -26,14 +29,26 @@ class Measurement(TypedDict):
 
 def predict(backend: Backend, split: Split, transform: Affine, dtype: str) -> np.ndarray:
     """Logits [n, classes] of all images of a split, dropout off."""
+
+    def logits(rows: np.ndarray) -> np.ndarray:
+        found = np.asarray(backend.logits(transform(split.images[rows], dtype)))
+        check_logits("logits", found, (BATCH, *found.shape[1:]))
+        return found
+
+    return in_batches(logits, np.arange(len(split)))
+
+
+def in_batches(compute: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
+    """What `compute` gives for BATCH rows of the arrays at a time, joined: [n, ...].
+
+    The last batch is filled up with zeros, whose results are dropped.
+    """
     parts = []
-    for start in range(0, len(split), BATCH):
-        images = transform(split.images[start : start + BATCH], dtype)
-        missing = BATCH - len(images)
-        padded = np.concatenate([images, np.zeros((missing, *images.shape[1:]), dtype)])
-        logits = np.asarray(backend.logits(padded))
-        check_logits("logits", logits, (BATCH, *logits.shape[1:]))
-        parts.append(logits[: len(images)])
+    for start in range(0, len(arrays[0]), BATCH):
+        rows = [array[start : start + BATCH] for array in arrays]
+        count = len(rows[0])
+        full = [np.concatenate([r, np.zeros((BATCH - count, *r.shape[1:]), r.dtype)]) for r in rows]
+        parts.append(np.asarray(compute(*full))[:count])
     return np.concatenate(parts)
 
 
@@ -60,18 +75,50 @@ def correct(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return logits.argmax(axis=-1) == targets.argmax(axis=-1)
 
 
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax in float64: [..., classes] -> [..., classes]."""
+    z = logits.astype(np.float64)
+    z = np.exp(z - z.max(axis=-1, keepdims=True))
+    return z / z.sum(axis=-1, keepdims=True)
+
+
+def calibration_error(shares: np.ndarray, labels: np.ndarray) -> float:
+    """How far confidence is from accuracy: probabilities [n, classes], labels [n].
+
+    Expected calibration error with BINS bins of equal width: Guo et al. (2017), "On calibration of modern
+    neural networks".
+    """
+    confidence, right = shares.max(axis=1), shares.argmax(axis=1) == labels
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, right - confidence, BINS)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
 def measure(logits: np.ndarray, labels: np.ndarray, split: str) -> list[Measurement]:
-    """Accuracy and cross-entropy of a split, and the accuracy of each class."""
+    """Accuracy, cross-entropy and calibration of a split, and the accuracy of each class."""
     targets = np.eye(logits.shape[-1])[labels]
     right = correct(logits, targets)
-
-    def row(metric: str, values: np.ndarray, condition: str = "") -> Measurement:
-        return Measurement(
-            split=split, metric=metric, condition=condition, value=float(values.mean()), n=len(values)
-        )
-
+    shares = probabilities(logits)
+    classes = [(label, right[labels == label]) for label in np.unique(labels)]
     return [
-        row("accuracy", right),
-        row("cross_entropy", cross_entropy(logits, targets)),
-        *(row("accuracy", right[labels == label], f"class={label}") for label in np.unique(labels)),
+        row(split, "accuracy", right.mean(), len(right)),
+        row(split, "cross_entropy", cross_entropy(logits, targets).mean(), len(right)),
+        row(split, "calibration_error", calibration_error(shares, labels), len(right)),
+        *(row(split, "accuracy", mine.mean(), len(mine), f"class={label}") for label, mine in classes),
     ]
+
+
+def quality(shares: np.ndarray, labels: np.ndarray, condition: str) -> list[Measurement]:
+    """Accuracy, cross-entropy and calibration of probabilities [n, classes] of test images."""
+    right = shares.argmax(axis=1) == labels
+    surprise = -np.log(np.maximum(shares[np.arange(len(labels)), labels], np.finfo(np.float64).tiny))
+    found = {
+        "accuracy": right.mean(),
+        "cross_entropy": surprise.mean(),
+        "calibration_error": calibration_error(shares, labels),
+    }
+    return [row("test", metric, value, len(labels), condition) for metric, value in found.items()]
+
+
+def row(split: str, metric: str, value: float, n: int, condition: str = "") -> Measurement:
+    return Measurement(split=split, metric=metric, condition=condition, value=float(value), n=n)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, ValidationError
 
+from lockstep.data.augmentation import Augmentation
 from lockstep.data.dataset import Preprocessing
 from lockstep.data.sources import SOURCES
 from lockstep.errors import LockstepError
@@ -106,6 +107,20 @@ def _activation(function: Function, slope: float | None) -> Activation:
         ) from None
 
 
+class Regularisation(Settings):
+    """What makes training harder so that the network generalises; dropout is a layer of the model."""
+
+    label_smoothing: float = Field(
+        default=0, ge=0, lt=1, description="share of each target that is spread over all classes"
+    )
+    image_noise: float = Field(
+        default=0, ge=0, description="deviation of normal noise on pixels in [0, 1], clipped there"
+    )
+    weight_noise: float = Field(
+        default=0, ge=0, description="deviation of normal noise on kernels, in those of their initial weights"
+    )
+
+
 class Training(Settings):
     """How it is learnt."""
 
@@ -119,6 +134,10 @@ class Training(Settings):
 class Experiment(Settings):
     data: Data = Data()
     model: Model
+    augmentation: Augmentation | None = Field(
+        default=None, description="{} for the classroom's: shifts and zoom 0.2, 30 degrees"
+    )
+    regularisation: Regularisation = Regularisation()
     optimizer: Adam = Adam()
     training: Training
 

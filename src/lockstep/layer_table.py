@@ -58,8 +58,8 @@ def _settings(node: Node) -> str:
             return f"{k}x{k}x{filters} {padding}" + (f", stride {stride}" if stride > 1 else "")
         case MaxPool(size=size) | AvgPool(size=size):
             return f"{size}x{size}"
-        case Activation(function=function, slope=slope):
-            return function if slope is None else f"{function} {slope}"
+        case Activation():
+            return node.layer.label
         case Dropout(rate=rate):
             return f"rate {rate}"
     return ""

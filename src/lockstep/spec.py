@@ -129,6 +129,11 @@ class Activation(_Layer):
             raise ValueError("slope is given for leaky_relu, and for leaky_relu only")
         return self
 
+    @property
+    def label(self) -> str:
+        """ "relu", "leaky_relu 0.01" """
+        return self.function if self.slope is None else f"{self.function} {self.slope}"
+
     def output_shape(self, shape: Shape) -> Shape:
         return shape
 
@@ -261,6 +266,19 @@ class Spec(Settings):
         if name not in names:
             raise LockstepError(f"no layer {name!r} in this spec; it has: {', '.join(names)}")
         return Spec(input_shape=self.input_shape, layers=self.layers[: names.index(name) + 1])
+
+    def part(self, start: int, stop: int | None = None) -> tuple[Spec, dict[str, str]]:
+        """Layers `start` to `stop` - 1 as a network, and {layer or weight there: its name here}.
+
+        Layers are numbered per kind, so those of a network that starts later have other numbers.
+        """
+        nodes = self.nodes[start:stop]
+        part = Spec(input_shape=nodes[0].input_shape, layers=self.layers[start:stop])
+        names = {}
+        for here, there in zip(nodes, part.nodes, strict=True):
+            names[there.name] = here.name
+            names |= {f"{there.name}/{weight}": f"{here.name}/{weight}" for weight in here.weights}
+        return part, names
 
 
 _HINT = dict.fromkeys(RANK, "it needs height x width x channels, so it cannot follow flatten")

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lockstep.backend import Backend
+from lockstep.data.ahead import ahead
 from lockstep.data.batches import Chunk, epoch_chunks
 from lockstep.data.dataset import Dataset
 from lockstep.evaluation import check_logits, correct, cross_entropy, predict
 from lockstep.experiment import Experiment
+from lockstep.inside import Activity
 from lockstep.spec import Spec
 
 Weights = dict[str, np.ndarray]
@@ -41,6 +43,7 @@ class Progress:
     history: list[Epoch] = field(default_factory=list)
     best: Weights = field(default_factory=dict)
     """The weights of the epoch with the lowest validation loss, the first of equals."""
+    activity: list[Activity] = field(default_factory=list)
 
     @property
     def best_epoch(self) -> int | None:
@@ -119,7 +122,7 @@ def train_epoch(
         hits.append(correct(logits, chunk.targets).ravel())
         watch.images(loss.size)
 
-    for chunk in epoch_chunks(dataset, experiment, spec, seed, epoch):
+    for chunk in ahead(epoch_chunks(dataset, experiment, spec, seed, epoch)):
         waiting.append((chunk, backend.train_steps(*chunk.arguments)))
         if len(waiting) > 1:  # one call behind: an asynchronous device works while batches are made
             read()

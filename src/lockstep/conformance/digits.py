@@ -145,10 +145,4 @@ def _chunks(dataset: Dataset, run: Experiment, first: int, last: int) -> Iterato
                 return
             inside = slice(max(first - chunk.first_step, 0), last + 1 - chunk.first_step)
             if len(chunk.images[inside]):
-                yield Chunk(
-                    chunk.first_step + inside.start,
-                    chunk.images[inside],
-                    chunk.targets[inside],
-                    {name: mask[inside] for name, mask in chunk.masks.items()},
-                    chunk.scales[inside],
-                )
+                yield chunk.cut(inside)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,8 +82,8 @@ def _place(
 
 def _from(spec: Spec, index: int, problem: Problem, x: np.ndarray) -> tuple[Spec, Problem, Mapping[str, str]]:
     """The network that starts at a layer, its problem, and {weight: what it is called there}."""
-    part = Spec(input_shape=spec.nodes[index].input_shape, layers=spec.layers[index:])
-    names = dict(_renamed(spec, part, index))
+    part, there = spec.part(index)
+    names = {here: name for name, here in there.items()}
 
     def only(tensors: Tensors) -> Tensors:
         return {names[name]: tensor for name, tensor in tensors.items() if name in names}
@@ -97,13 +97,6 @@ def _from(spec: Spec, index: int, problem: Problem, x: np.ndarray) -> tuple[Spec
         cotangent=problem.cotangent,
     )
     return part, below, names
-
-
-def _renamed(spec: Spec, part: Spec, index: int) -> Iterator[tuple[str, str]]:
-    """Layers are numbered per kind, so those of a spec that starts later have other numbers."""
-    for old, new in zip(spec.nodes[index:], part.nodes, strict=True):
-        yield old.name, new.name
-        yield from ((f"{old.name}/{weight}", f"{new.name}/{weight}") for weight in old.weights)
 
 
 def _forward(make: Make, spec: Spec, problem: Problem) -> np.ndarray:

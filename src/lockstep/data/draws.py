@@ -14,6 +14,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from lockstep.data.augmentation import UNIFORMS
 from lockstep.spec import Dropout, Node, Spec
 
 
@@ -25,6 +26,11 @@ class Stream(IntEnum):
     DROPOUT = 2
     SPLIT = 3
     PROBLEM = 4
+    AUGMENTATION = 5
+    IMAGE_NOISE = 6
+    WEIGHT_NOISE = 7
+    SUBNETWORK = 8
+    KNOCKOUT = 9
 
 
 def generator(seed: int, stream: Stream, index: int = 0, tensor: int = 0) -> np.random.Generator:
@@ -40,11 +46,16 @@ def initial_weights(spec: Spec, seed: int, dtype: str) -> dict[str, np.ndarray]:
         if name.endswith("/bias"):
             weights[name] = np.zeros(shape, dtype)
             continue
-        *window, fan_in, fan_out = shape
-        limit = math.sqrt(6 / (math.prod(window) * (fan_in + fan_out)))
+        limit = math.sqrt(3) * _initial_deviation(shape)
         draw = generator(seed, Stream.WEIGHTS, tensor=tensor).uniform(-limit, limit, shape)
         weights[name] = draw.astype(dtype)
     return weights
+
+
+def _initial_deviation(shape: tuple[int, ...]) -> float:
+    """Standard deviation of a kernel's initial weights: sqrt(2 / (fan in + fan out))."""
+    *window, fan_in, fan_out = shape
+    return math.sqrt(2 / (math.prod(window) * (fan_in + fan_out)))
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
@@ -52,10 +63,36 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     return generator(seed, Stream.ORDER, epoch).permutation(count)
 
 
-def dropout_masks(spec: Spec, seed: int, step: int, batch: int) -> dict[str, np.ndarray]:
+def augmentation(seed: int, step: int, batch: int) -> np.ndarray:
+    """What the images of one step are transformed by: uniform [0, 1), float64 [batch, UNIFORMS]."""
+    return generator(seed, Stream.AUGMENTATION, step).uniform(size=(batch, UNIFORMS))
+
+
+def image_noise(seed: int, step: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal numbers for the pixels of one step: float32 [*shape]."""
+    return generator(seed, Stream.IMAGE_NOISE, step).standard_normal(shape, np.float32)
+
+
+def weight_noise(spec: Spec, seed: int, step: int, level: float) -> dict[str, np.ndarray]:
+    """{kernel: normal noise of one step, float32}, in units of the spread of its initial weights.
+
+    The deviation is level * sqrt(2 / (fan in + fan out)), so that one level means the same to every
+    layer.  Biases, which start at zero, get none.
+    """
+    return {
+        name: generator(seed, Stream.WEIGHT_NOISE, step, tensor).standard_normal(shape, np.float32)
+        * np.float32(level * _initial_deviation(shape))
+        for tensor, (name, shape) in enumerate(spec.weights.items())
+        if not name.endswith("/bias")
+    }
+
+
+def dropout_masks(
+    spec: Spec, seed: int, step: int, batch: int, stream: Stream = Stream.DROPOUT
+) -> dict[str, np.ndarray]:
     """{dropout layer: uint8 [batch, *its input shape]}, 1 with probability 1 - rate."""
     return {
-        name: _keep(node, generator(seed, Stream.DROPOUT, step, tensor), batch)
+        name: _keep(node, generator(seed, stream, step, tensor), batch)
         for tensor, (name, node) in enumerate(spec.dropouts.items())
     }
 
