@@ -202,6 +202,16 @@ def test_a_resumed_run_has_each_epoch_once(tmp_path, monkeypatch):
     assert provenance["times"]["resumed_after_epoch"] == 3
 
 
+def test_a_process_that_waited_for_another_tells_what_that_one_trained(tmp_path, monkeypatch):
+    config, cell = tiny(tmp_path)
+    metrics = cells.run(config, cell, Watcher())
+    monkeypatch.setattr(cells, "run", lambda *_: metrics)  # takes the result that it waited for
+    tensorboard.run(tmp_path / "events", config, cell, Watcher())
+    events = read(tmp_path / "events" / cell.path)
+    assert_curves_are_the_history(events, history(config, cell))
+    assert [image.step for image in events.Images("filters/conv1")] == sorted({metrics["best_epoch"], 4})
+
+
 @pytest.mark.parametrize("epochs", [0, 2])
 def test_a_diverged_run_is_seen_to_have_diverged(tmp_path, epochs, monkeypatch):
     def diverging(*arguments):

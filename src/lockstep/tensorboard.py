@@ -69,8 +69,9 @@ def run(folder: Path, config: Config, cell: Cell, watch: Watcher) -> dict[str, A
 class EventFile:
     """The one event file of a cell, begun anew by each process that trains the cell.
 
-    It begins when there is something to write: then this process holds the cell's lock, so that no other
-    writes here.  Every call adds what the file does not hold yet, so a resumed run has each epoch once.
+    It begins when there is something to write: then this process holds the cell's lock, or the cell is done,
+    and no file is removed that another still trains for.  Every call adds what the file does not hold yet,
+    so a resumed run has each epoch once.
     Raises LockstepError where the folder cannot be written.
     """
 
