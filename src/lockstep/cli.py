@@ -59,6 +59,12 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1)] = 0,
     device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
     config: ConfigOption = DEFAULT,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            "--tensorboard", metavar="FOLDER", help="write TensorBoard events here; default: the config's"
+        ),
+    ] = None,
 ) -> None:
     """Train and evaluate one cell; a killed run goes on where it stopped."""
     from lockstep import cell as cells
@@ -67,8 +73,14 @@ def train(
 
     settings = load(config)
     cell = settings.cell(experiment, backend, device, seed)
+    folder = events or settings.tensorboard
     with watching(cell) as watcher:
-        metrics = cells.run(settings, cell, watcher)
+        if folder:
+            from lockstep import tensorboard
+
+            metrics = tensorboard.run(folder, settings, cell, watcher)
+        else:
+            metrics = cells.run(settings, cell, watcher)
     if metrics["outcome"] == "completed":
         rows = [row for row in metrics["measurements"] if row["split"] == "test" and not row["condition"]]
         test = {row["metric"]: row["value"] for row in rows}

@@ -46,6 +46,7 @@ class ConfigFile(Settings):
     devices: list[Device] = Field(default=["cpu"], min_length=1)
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(min_length=1)
     conformance: Conformance = Conformance()
+    tensorboard: Folder | None = Field(default=None, description="folder for TensorBoard's event files")
     base: dict[str, Any] = Field(description="settings that every experiment starts from")
     experiments: dict[str, dict[str, Any]] = Field(
         min_length=1, description="name: what this experiment changes in the base"
@@ -81,6 +82,7 @@ class Config:
     seeds: tuple[int, ...]
     conformance: Conformance
     experiments: Mapping[str, Experiment]
+    tensorboard: Path | None = None
 
     def cells(self) -> Iterator[Cell]:
         for name, experiment in self.experiments.items():
@@ -143,6 +145,7 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
         tuple(file.seeds),
         file.conformance,
         experiments,
+        Path(file.tensorboard) if file.tensorboard else None,
     )
 
 
