@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -28,9 +29,8 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
 def test_published_configs_are_valid_by_harness_and_schema(path):
     config = load(path)
     assert list(config.cells())
-    jsonschema.validate(
-        yaml.safe_load(path.read_text().replace("1e-", "1.0e-").replace("5e-", "5.0e-")), schema()
-    )
+    content = yaml.safe_load(path.read_text().replace("1e-", "1.0e-").replace("5e-", "5.0e-"))
+    jsonschema.validate(json.loads(json.dumps(content)), schema())  # in JSON, sizes are strings
 
 
 def test_the_published_schema_is_up_to_date():
@@ -116,6 +116,7 @@ def test_a_selection_outside_the_config_is_refused(tmp_path):
         ("seeds:", "backends: []\nseeds:", "backends: "),
         ("baseline: {}", "Base Line: {}", "experiments.Base Line: use up to 64 lower-case letters"),
         ("baseline: {}", "no: {}", ", line 30: not valid YAML: a key must be text"),
+        ("baseline: {}", "1.5: {}", ", line 30: not valid YAML: a key must be text"),
         ("baseline: {}", "2024-01-01: {}", ", line 30: not valid YAML: a key must be text"),
         ("epochs: 6", "epochs: 1:30", 'base.training.epochs: expected a valid integer, not "1:30"'),
         ("results/default", "results/{x}", "results: "),
@@ -144,3 +145,51 @@ def test_a_file_that_is_no_config(tmp_path, content, message):
         load(path)
     with pytest.raises(LockstepError, match=r"nowhere.yaml: No such file"):
         load(tmp_path / "nowhere.yaml")
+
+
+def with_runs(tmp_path: Path, runs: str) -> Path:
+    return edited(tmp_path, "experiments:\n", f"runs: {runs}\nexperiments:\n")
+
+
+BLOCKS = """
+  - {experiments: [baseline]}
+  - {backends: [numpy], seeds: [0, 7]}
+  - {experiments: [dropout], backends: [torch], train_sizes: {500: {training: {epochs: 9}}, 1000: {}}}
+"""
+
+
+def test_runs_are_the_union_of_their_blocks(tmp_path):
+    config = load(with_runs(tmp_path, BLOCKS), ["numpy", "torch"])
+    cells = {(cell.name, cell.backend, cell.seed) for cell in config.cells()}
+    assert len(list(config.cells())) == len(cells)
+    seeds = {0, 1, 2}
+    expected = {("baseline", backend, seed) for backend in ("numpy", "torch") for seed in seeds}
+    expected |= {(name, "numpy", seed) for name in config.experiments for seed in (0, 7)}
+    expected |= {(f"dropout@{size}", "torch", seed) for size in (500, 1000) for seed in seeds}
+    assert cells == expected
+    small = config.smaller["dropout@500"]
+    assert (small.train_size, small.training.epochs) == (500, 9)
+    assert small.spec == config.experiments["dropout"].spec
+    assert config.cell("dropout@500", "torch", "cpu", 0).experiment == small
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        (
+            "[{experiments: [nothing]}]",
+            "runs[0].experiments: 'nothing' is not one of this config's: baseline",
+        ),
+        ("[{}, {backends: [cupy]}]", "runs[1].backends: 'cupy' is not one of this config's: numpy"),
+        ("[{devices: [gpu]}]", "runs[0].devices: 'gpu' is not one of this config's: cpu"),
+        ("[{seeds: [1, 1]}]", "runs[0].seeds: a value is listed twice"),
+        ("[{train_sizes: {0: {}}}]", "runs[0].train_sizes"),
+        ("[{train_sizes: {4000: {}}}]", "runs[0].train_sizes.4000.data.train_size: mnist-5k has 3500"),
+        ("[{train_sizes: {9: {training: {epoch: 1}}}}]", "runs[0].train_sizes.9.training.epoch: unknown key"),
+        ("[{train_sizes: {9: {}}}, {train_sizes: {9: {training: {epochs: 1}}}}]", "baseline@9 is another"),
+        ("[]", "runs"),
+    ],
+)
+def test_blocks_of_runs_say_what_is_wrong(tmp_path, runs, message):
+    with pytest.raises(LockstepError, match=re.escape(message)):
+        load(with_runs(tmp_path, runs))

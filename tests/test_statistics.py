@@ -12,10 +12,13 @@ from lockstep.statistics import (
     binomial_error,
     churn,
     differences,
+    effect_size,
     equivalence,
     estimate,
+    heterogeneity,
     paired,
     pairs_needed,
+    seeds_needed,
 )
 
 
@@ -106,3 +109,45 @@ def test_equivalence_is_two_one_sided_t_tests():
 )
 def test_verdicts_of_equivalence(values, verdict):
     assert equivalence(values, 0.2).verdict == verdict
+
+
+def test_the_effect_size_is_hedges_g_of_the_differences():
+    value = estimate([1.0, 2.0, 4.0, 5.0])
+    assert effect_size(value) == pytest.approx(3 / np.std([1, 2, 4, 5], ddof=1) * (1 - 3 / 11))
+    assert math.isnan(effect_size(estimate([1.0, 2.0])))
+    assert math.isnan(effect_size(estimate([1.0, 1.0, 1.0])))
+
+
+@pytest.mark.parametrize(("sd", "precision"), [(0.5, 0.25), (1.0, 0.1), (0.01, 0.25), (3.0, 1.0)])
+def test_the_seeds_needed_are_the_fewest_that_give_the_precision(sd, precision):
+    def half(n: int) -> float:
+        return stats.t.ppf(0.975, n - 1) * sd / math.sqrt(n)
+
+    n = seeds_needed(sd, precision)
+    assert half(n) <= precision
+    assert n == 2 or half(n - 1) > precision
+
+
+def test_without_spread_nobody_can_say_how_many_seeds_it_takes():
+    assert seeds_needed(0.0, 0.25) is None
+    assert seeds_needed(math.nan, 0.25) is None
+
+
+def test_heterogeneity_is_a_two_way_analysis_of_variance():
+    table = np.random.default_rng(3).normal(size=(4, 6)) + np.arange(4)[:, None]
+    spread, p = heterogeneity([dict(enumerate(row)) for row in table])
+    assert spread == pytest.approx(np.ptp(table.mean(axis=1)))
+    # For two backends it is the paired t test.
+    _, of_two = heterogeneity([dict(enumerate(row)) for row in table[:2]])
+    assert of_two == pytest.approx(stats.ttest_rel(table[0], table[1]).pvalue)
+    assert p < 0.05
+    assert all(map(math.isnan, heterogeneity([{0: 1.0}, {0: 2.0}])))
+    assert all(map(math.isnan, heterogeneity([{0: 1.0, 1: 2.0}])))
+
+
+def test_backends_with_one_effect_are_called_different_one_time_in_twenty():
+    rng = np.random.default_rng(0)
+    found = [
+        heterogeneity([dict(enumerate(rng.normal(size=6))) for _ in range(4)])[1] < 0.05 for _ in range(2000)
+    ]
+    assert 0.035 < np.mean(found) < 0.065

@@ -120,7 +120,7 @@ def test_curves_and_test_metrics_are_those_of_the_results(tmp_path):
     events = read(tmp_path / "events/tiny/numpy/cpu/seed-0")
     assert_curves_are_the_history(events, history(config, cell))
     test = of_test(metrics)
-    assert set(test) == {"accuracy", "cross_entropy"}
+    assert set(test) == {"accuracy", "cross_entropy", "calibration_error"}
     for metric, value in test.items():
         (point,) = events.Scalars(f"{metric}/test")
         assert (point.step, point.value) == (4, float(np.float32(value)))

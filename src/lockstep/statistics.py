@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy.special import stdtr, stdtrit  # scipy.stats takes most of a second to import
+from scipy.special import fdtrc, stdtr, stdtrit  # scipy.stats takes most of a second to import
 
 CONFIDENCE = 0.95
 FEW = 8
@@ -75,6 +75,49 @@ def differences(first: Mapping[Key, float], second: Mapping[Key, float]) -> dict
 def paired(first: Mapping[Key, float], second: Mapping[Key, float]) -> Estimate:
     """Estimate of second - first: the t interval of a paired test, which is that of the differences."""
     return estimate(list(differences(first, second).values()))
+
+
+def effect_size(value: Estimate) -> float:
+    """A mean of paired differences in units of their spread: Hedges' g; NaN where there is no spread.
+
+    mean / sd, times 1 - 3 / (4 (n - 1) - 1) against its bias in small samples: Hedges (1981), "Distribution
+    theory for Glass's estimator of effect size".  Of paired differences it is also called d_z: large values
+    say that nearly every seed agrees, not that the effect is large.
+    """
+    if not value.has_interval or value.n < 3:
+        return math.nan
+    return value.mean / value.sd * (1 - 3 / (4 * (value.n - 1) - 1))
+
+
+def seeds_needed(sd: float, precision: float) -> int | None:
+    """The least n whose 95 % interval is mean +- precision or narrower, were the spread as seen."""
+    if not sd > 0:
+        return None
+    n = max(2, int((1.96 * sd / precision) ** 2))  # below what the normal distribution would ask for
+    while float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * sd / math.sqrt(n) > precision:
+        n += 1
+    return n
+
+
+def heterogeneity(effects: Sequence[Mapping[Key, float]]) -> tuple[float, float]:
+    """Whether several backends show the same effect: (largest difference of two mean effects, p).
+
+    effects: {seed: effect} of each backend; seeds that all have are counted.  An F test of backend in the
+    two-way table backend x seed: Fisher (1925), "Statistical methods for research workers", chapter VII.
+    p is NaN with fewer than two backends or seeds, or where nothing varies.
+    """
+    shared = list(set.intersection(*map(set, effects))) if effects else []
+    table = np.array([[each[seed] for seed in shared] for each in effects])
+    rows, columns = table.shape if table.ndim == 2 else (0, 0)
+    if rows < 2 or columns < 2:
+        return math.nan, math.nan
+    means = table.mean(axis=1)
+    between = columns * float(((means - means.mean()) ** 2).sum()) / (rows - 1)
+    rest = table - means[:, np.newaxis] - table.mean(axis=0) + table.mean()
+    freedom = (rows - 1) * (columns - 1)
+    within = float((rest**2).sum()) / freedom
+    p = float(fdtrc(rows - 1, freedom, between / within)) if within > 1e-24 else math.nan
+    return float(np.ptp(means)), p
 
 
 def churn(first: np.ndarray, second: np.ndarray) -> float:

@@ -32,6 +32,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if key.tag == INT:  # sizes, as in JSON
+                key.tag = "tag:yaml.org,2002:str"
             if key.tag != "tag:yaml.org,2002:str":
                 raise yaml.MarkedYAMLError(
                     problem="a key must be text; put it in quotes", problem_mark=key.start_mark
