@@ -246,9 +246,9 @@ def test_the_command_line_says_what_it_needs(house):
         )
 
     plan = lockstep("plan")
-    assert "0 done, 2 to do" in plan.stdout
+    assert "0 jobs done, 3 to do" in plan.stdout
     assert lockstep("train", "--experiment", "tiny", "--backend", "numpy").returncode == 0
-    assert "1 done, 1 to do" in lockstep("plan").stdout
+    assert "2 jobs done, 1 to do" in lockstep("plan").stdout
     missing = lockstep("train", "--experiment", "tinny", "--backend", "numpy")
     assert missing.returncode == 1
     assert missing.stderr == "lockstep: config/config.yaml: no experiment 'tinny'; it has: tiny, other\n"

@@ -28,6 +28,7 @@ from lockstep.identity import TRAINING_PATH, cell_hash, folder_hash
 from lockstep.training import Watcher
 
 OUTPUTS = ["metrics.json", "history.csv", "predictions.npz", "weights.npz", "best.npz"]
+OUTPUTS += ["units.csv", "functions.npz"]
 
 
 def write_config(folder: Path, **experiments) -> Path:
@@ -124,8 +125,10 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(tmp_path):
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_bits(tmp_path, backend):
     """In processes of their own, because one process holds one framework."""
-    whole, cell = tiny(tmp_path / "whole", backend)
-    killed, _ = tiny(tmp_path / "killed", backend)
+    noise = {"label_smoothing": 0.1, "image_noise": 0.1, "weight_noise": 0.1}
+    settings = {"augmentation": {}, "regularisation": noise}
+    whole, cell = tiny(tmp_path / "whole", backend, tiny=settings)
+    killed, _ = tiny(tmp_path / "killed", backend, tiny=settings)
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"

@@ -118,12 +118,16 @@ def plan(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> Non
         table.add_row(cell.name, cell.backend, cell.device, str(cell.seed), row.state, minutes)
     out.print(table)
     cores = os.cpu_count() or 1
-    waiting = [row for row in planned if row.minutes]
-    proof = plans.proof(settings)
-    total = plans.total_minutes(waiting, cores) + proof.minutes
+    stages = plans.stages(settings, planned, cores)
+    budget = Table("stage", title="Budget", title_justify="left")
+    for column in ("done", "to do", f"min on {cores} cores"):
+        budget.add_column(column, justify="right")
+    for stage in stages:
+        budget.add_row(stage.name, str(stage.done), str(stage.waiting), f"{stage.minutes:.1f}")
+    out.print(budget)
     out.print(
-        f"{sum(row.state == 'done' for row in planned)} done, {len(waiting)} to do; "
-        f"certificates: {proof.done} done, {proof.waiting} to do: roughly {total:.0f} min on {cores} cores; "
+        f"{sum(stage.done for stage in stages)} jobs done, {sum(stage.waiting for stage in stages)} to do: "
+        f"roughly {sum(stage.minutes for stage in stages):.0f} min on {cores} cores; "
         f"{sum(row.megabytes for row in planned):,.0f} MB of results in {settings.results}"
     )
 

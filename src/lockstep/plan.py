@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -19,6 +19,7 @@ GUESS_FLOPS_PER_SECOND = 50e9
 """Of one thread, while nothing has been measured here."""
 GUESS_START_SECONDS = 8.0
 """Import, compilation and evaluation of one cell."""
+GUESS_DATA_MINUTES = 0.1
 GUESS_CERTIFICATE_MINUTES = {"quick": 0.8, "travel": 1.5, "seeds": 1.0}
 """Of a job on two cores."""
 
@@ -33,22 +34,41 @@ class Planned:
     megabytes: float
 
 
-class Proof(NamedTuple):
-    """How many certificates are up to date, how many are to be made, and how long that takes."""
+class Stage(NamedTuple):
+    """A part of the pipeline: how many jobs are up to date, how many wait, and how long those take."""
 
+    name: str
     done: int
     waiting: int
     minutes: float
+    """Of wall time, when all cores work on it."""
 
 
-def proof(config: Config) -> Proof:
+def stages(config: Config, planned: Sequence[Planned], cores: int) -> list[Stage]:
+    """What the pipeline will spend its time on; jobs that cannot run here are not counted."""
+    main = [row for row in planned if row.cell.name in config.experiments]
+    smaller = [row for row in planned if row.cell.name in config.smaller]
+    training = [
+        Stage(name, sum(r.state == "done" for r in rows), len(waiting), _wall_minutes(waiting, cores))
+        for name, rows in (("training", main), ("learning curves", smaller))
+        if (waiting := [row for row in rows if row.minutes]) or rows
+    ]
+    return [_data(config, planned), *training, _proof(config)]
+
+
+def _data(config: Config, planned: Sequence[Planned]) -> Stage:
+    names = {row.cell.experiment.data.source for row in planned}
+    done = sum(config.data_path(name).exists() for name in names)
+    return Stage("data", done, len(names) - done, GUESS_DATA_MINUTES * (len(names) - done))
+
+
+def _proof(config: Config) -> Stage:
     wanted = certificates(config)
     waiting = [
         key for key in wanted if made_certificate(config.certificate(*key)) != certificate_hash(config, *key)
     ]
-    return Proof(
-        len(wanted) - len(waiting), len(waiting), sum(GUESS_CERTIFICATE_MINUTES[name] for *_, name in waiting)
-    )
+    minutes = sum(GUESS_CERTIFICATE_MINUTES[name] for *_, name in waiting)
+    return Stage("conformance", len(wanted) - len(waiting), len(waiting), minutes)
 
 
 def plan(config: Config) -> list[Planned]:
@@ -57,8 +77,7 @@ def plan(config: Config) -> list[Planned]:
     return [_planned(config, cell, speeds) for cell in cells]
 
 
-def total_minutes(planned: Iterable[Planned], cores: int) -> float:
-    """Wall time when `cores` cores are filled with cells."""
+def _wall_minutes(planned: Iterable[Planned], cores: int) -> float:
     return sum(row.minutes * min(row.cell.experiment.training.threads, cores) for row in planned) / cores
 
 
