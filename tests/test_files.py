@@ -93,12 +93,11 @@ def test_classes_are_sorted_folders_and_files_sorted_names(tmp_path):
     source = anew(directory(root))
     assert source.classes == ("Cat", "ant", "dog")
     counts = {"Cat": 3, "ant": 4, "dog": 5}
-    assert source.listing.names == [
-        f"{name}/{n:03}.png" for name, count in counts.items() for n in range(count)
-    ]
+    names = [f"{name}/{n:03}.png" for name, count in counts.items() for n in range(count)]
+    assert source.listing.names == names
     assert source.listing.labels.tolist() == [0] * 3 + [1] * 4 + [2] * 5
     data = decoded(directory(root, validation=0.34, test=0.34), tmp_path)
-    for name, image in zip(source.listing.names, data.images, strict=True):
+    for name, image in zip(names, data.images, strict=True):
         assert np.array_equal(image, pixels(root / name))
 
 
