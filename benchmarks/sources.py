@@ -70,13 +70,8 @@ def measure(folder: Path, images: int, rounds: int) -> None:
         for _ in epoch_chunks(data, experiment, spec, 0, 0):
             pass
 
-    compare(
-        "epoch from the map / from memory",
-        lambda: epoch(mapped),
-        lambda: epoch(held),
-        len(mapped.train),
-        rounds,
-    )
+    what, count = "epoch from the map / from memory", len(mapped.train)
+    compare(what, lambda: epoch(mapped), lambda: epoch(held), count, rounds)
 
 
 def write_digits(folder: Path, images: int) -> None:

@@ -1,5 +1,5 @@
-# Each source is decoded once.  Its stamp is renewed by whatever the decoded arrays depend on: a changed image, the
-# settings of the source, the code and the package that decode.
+# Each source is decoded once.  Its stamp is renewed by whatever the decoded arrays depend on: an image,
+# the settings of the source, the code and the package that decode.
 
 
 rule data:

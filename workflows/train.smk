@@ -4,8 +4,7 @@
 
 rule train:
     input:
-        # The cell's stamp tells whether its data changed; decoding the same images again retrains nothing.
-        data=ancient(data_of_cell),
+        data=data_of_cell,
         stamp=stamp_of_cell,
     output:
         metrics=RESULTS / f"cells/{CELL}/metrics.json",
