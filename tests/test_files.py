@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -453,6 +454,23 @@ def test_an_interrupted_decode_never_looks_finished(tmp_path, monkeypatch):
     assert not store.about(folder)
     with pytest.raises(LockstepError, match="not prepared data"):
         store.read(folder)
+
+
+def test_of_two_processes_one_decodes_and_the_other_waits(tmp_path, monkeypatch):
+    setting, folder, calls = directory(fill(tmp_path / "d", a=20, b=20)), tmp_path / "decoded", []
+    prepare = sources.prepare
+
+    def slow(*arguments: Any) -> Any:
+        calls.append(arguments)
+        time.sleep(0.3)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(sources, "prepare", slow)
+    with ThreadPoolExecutor(2) as pool:
+        for waiting in [pool.submit(sources.ensure, setting, folder) for _ in range(2)]:
+            waiting.result()
+    assert len(calls) == 1
+    assert sources.is_prepared(setting, folder)
 
 
 # The same experiment from memory and from disk.

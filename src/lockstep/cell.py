@@ -56,8 +56,7 @@ def run(config: Config, cell: Cell, watch: Watcher) -> dict[str, Any]:
                 return dict(json.loads((folder / "metrics.json").read_text()))
             source = cell.experiment.data.source
             data = config.data_path(source)
-            if not sources.is_prepared(source, data):
-                sources.prepare(source, data)
+            sources.ensure(source, data)
             return _run(folder, Checkpoint(work, cell.experiment.spec), cell, data, watch)
     except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         reason = one_line(error)

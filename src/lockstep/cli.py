@@ -97,9 +97,8 @@ def data(
     for name in names or settings.sources:
         setting = settings.sources[name]
         folder = settings.data_path(setting)
-        if not sources.is_prepared(setting, folder):
-            with decoding(name, sources.find(setting).listed) as advance:
-                sources.prepare(setting, folder, advance)
+        with decoding(name, sources.find(setting).listed) as advance:
+            sources.ensure(setting, folder, advance)
         out.print(store.summary(folder), highlight=False, markup=False)
 
 

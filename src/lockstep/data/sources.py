@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, get_args
 
+from filelock import FileLock
 from pydantic import Discriminator, Tag
 
 from lockstep.data import splits, store
@@ -97,6 +98,16 @@ def _files(setting: Directory | Dataframe) -> Files:
 def is_prepared(setting: Chosen, folder: Path) -> bool:
     """Whether a folder holds what the source would be decoded to now."""
     return store.about(folder).get("made_of") == find(setting).made_of
+
+
+def ensure(setting: Chosen, folder: Path, advance: Callable[[int], None] = lambda images: None) -> None:
+    """Prepare a source unless it is; of several processes one does, and the others wait for it."""
+    if is_prepared(setting, folder):
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        if not is_prepared(setting, folder):
+            prepare(setting, folder, advance)
 
 
 def prepare(
