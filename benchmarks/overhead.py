@@ -58,8 +58,8 @@ def measure(name: str, rounds: int, threads: int) -> None:
     experiment = experiment.model_copy(update={"training": settings})
     cell = config.Cell("dropout", experiment, name, "cpu", 0)
     with tempfile.TemporaryDirectory() as folder:
-        sources.prepare("mnist-5k", Path(folder, "data.npz"))
-        data = cells.load_data(cell, Path(folder, "data.npz"))
+        sources.prepare("mnist-5k", Path(folder))
+        data = cells.load_data(cell, Path(folder))
     spec, backend = experiment.spec, cells.build(load(find(name)), cell)
     backend.load(initial_weights(spec, 0, experiment.training.dtype))
     chunks = [chunk.arguments for chunk in epoch_chunks(data, experiment, spec, 0, 0)]

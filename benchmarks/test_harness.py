@@ -20,7 +20,7 @@ EXPERIMENT = config.load(Path("config/config.yaml")).experiments["dropout"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "mnist-5k.npz"
+    path = tmp_path_factory.mktemp("data") / "mnist-5k"
     sources.prepare("mnist-5k", path)
     return dataset.load(path, "mnist-5k", "centred", 0, None)
 

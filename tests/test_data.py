@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.conformance.specs import SPECS
-from lockstep.data import dataset, draws, sources
+from lockstep.data import dataset, draws, mnist, sources, store
 from lockstep.errors import LockstepError
 
 CLASSROOM = SPECS["classroom"]
@@ -23,7 +24,7 @@ CLASSROOM = SPECS["classroom"]
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "mnist-5k.npz"
+    path = tmp_path_factory.mktemp("data") / "mnist-5k"
     sources.prepare("mnist-5k", path)
     return path
 
@@ -51,9 +52,9 @@ def test_smaller_training_sets_are_nested_and_stratified(prepared):
 
 def test_centred_removes_each_pixels_mean_and_divides_by_one_deviation(prepared):
     data = load(prepared)
-    pixels = data.train.images / 255
+    pixels = data.train.images[:] / 255
     expected = (pixels - pixels.mean(axis=0)) / pixels.std()
-    centred = data.transform(data.train.images, "float64")
+    centred = data.transform(data.train.images[:], "float64")
     assert np.abs(centred - expected).max() < 1e-12
     assert np.abs(centred.mean(axis=0)).max() < 1e-12
     assert data.transform(data.test.images[:2], "float32").dtype == np.float32
@@ -61,20 +62,63 @@ def test_centred_removes_each_pixels_mean_and_divides_by_one_deviation(prepared)
 
 def test_unit_pixels_lie_between_0_and_1(prepared):
     data = load(prepared, "unit")
-    assert np.array_equal(data.transform(data.test.images, "float64"), data.test.images / 255)
+    assert np.array_equal(data.transform(data.test.images[:], "float64"), data.test.images[:] / 255)
 
 
-def test_damaged_prepared_data_is_named(prepared, tmp_path):
-    broken = tmp_path / "mnist-5k.npz"
-    broken.write_bytes(prepared.read_bytes()[:-1000])
-    with pytest.raises(LockstepError, match=r"mnist-5k.npz: not prepared data .*delete it"):
-        load(broken)
-    with np.load(prepared) as file:
-        images = file["images"].copy()
-        images[0, 0, 0, 0] ^= 1
-        np.savez(broken, images=images, labels=file["labels"])
-    with pytest.raises(LockstepError, match=r"mnist-5k.npz: wrong checksum"):
-        load(broken)
+def test_preprocessing_in_chunks_has_the_bits_of_preprocessing_at_once(prepared, monkeypatch):
+    monkeypatch.setattr(dataset, "AT_ONCE", 777)
+    chunked = load(prepared)
+    train = chunked.train.images[:]
+    mean = train.sum(axis=0, dtype=np.int64) / len(train)
+    flat = train.reshape(-1)
+    square = np.einsum("i,i->", flat, flat, dtype=np.int64) / flat.size
+    deviation = np.sqrt(square - mean.mean() ** 2)
+    assert np.array_equal(chunked.transform.scale, 255 / deviation)
+    assert np.array_equal(chunked.transform.shift, -mean / deviation)
+
+
+def test_images_stay_on_disk_and_are_read_by_the_batch(prepared):
+    data = load(prepared)
+    whole = np.load(prepared / "images.npy")
+    rows = np.array([5, 0, 3499])
+    assert np.array_equal(data.train.images[rows], whole[data.train.index[rows]])
+    assert np.array_equal(data.test.images[10:20], whole[data.test.index[10:20]])
+    assert type(data.train.images[rows]) is np.ndarray
+    for split in (data.train, data.validation, data.test):
+        base = split.images.source
+        while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+            base = base.base
+        assert isinstance(base, np.memmap), "no copy of all images"
+
+
+@pytest.fixture
+def copy(prepared, tmp_path) -> Path:
+    return Path(shutil.copytree(prepared, tmp_path / "mnist-5k"))
+
+
+@pytest.mark.parametrize("name", store.FILES)
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", None, "cut"])
+def test_damaged_prepared_data_is_named(copy, name, content):
+    path = copy / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1000] if content == "cut" else content)
+    with pytest.raises(LockstepError, match=r"mnist-5k: not prepared data .*delete it"):
+        load(copy)
+
+
+def test_a_changed_pixel_is_named(copy):
+    images = np.load(copy / "images.npy")
+    images[0, 0, 0, 0] ^= 1
+    np.save(copy / "images.npy", images)
+    with pytest.raises(LockstepError, match=r"mnist-5k: wrong checksum .*delete it"):
+        load(copy)
+
+
+def test_the_data_of_another_source_is_refused(copy):
+    with pytest.raises(LockstepError, match=r"mnist-5k: .*decoded from other data than mnist is now"):
+        dataset.load(copy, "mnist", "centred", 0, None)
 
 
 # The original MNIST: files that a person may have damaged, or that cannot be fetched.
@@ -87,7 +131,7 @@ def idx(array: np.ndarray) -> bytes:
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.randoms())
 def test_idx_files_round_trip(shape, random):
     array = np.frombuffer(random.randbytes(int(np.prod(shape))), np.uint8).reshape(shape)
-    assert np.array_equal(sources.parse_idx(idx(array), "x"), array)
+    assert np.array_equal(mnist.parse_idx(idx(array), "x"), array)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +146,7 @@ def test_idx_files_round_trip(shape, random):
 )
 def test_damaged_idx_files_are_refused(content, message):
     with pytest.raises(LockstepError, match=f"^here: .*{message}"):
-        sources.parse_idx(content, "here")
+        mnist.parse_idx(content, "here")
 
 
 @pytest.mark.parametrize(
@@ -120,9 +164,9 @@ def test_a_wrong_local_file_is_named_and_never_replaced_by_another(
     (tmp_path / name).write_bytes(content)
     monkeypatch.setenv("LOCKSTEP_DATA", str(tmp_path))
     with pytest.raises(LockstepError, match=message) as error:
-        sources.prepare("mnist", tmp_path / "mnist.npz")
+        sources.prepare("mnist", tmp_path / "mnist")
     assert str(tmp_path / name) in str(error.value)
-    assert not (tmp_path / "mnist.npz").exists()
+    assert not (tmp_path / "mnist").exists()
 
 
 def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch):
@@ -133,31 +177,31 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.delenv("LOCKSTEP_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(LockstepError, match=r"could not be downloaded .*set LOCKSTEP_DATA"):
-        sources.prepare("mnist", tmp_path / "mnist.npz")
+        sources.prepare("mnist", tmp_path / "mnist")
 
 
 def test_a_folder_without_the_files_is_named_and_nothing_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv("LOCKSTEP_DATA", str(tmp_path))
     with pytest.raises(LockstepError, match=r"LOCKSTEP_DATA=.*: there is no train-images-idx3-ubyte or"):
-        sources.prepare("mnist", tmp_path / "mnist.npz")
+        sources.prepare("mnist", tmp_path / "mnist")
 
 
 def test_the_original_mnist(tmp_path):
     folder = os.environ.get("LOCKSTEP_DATA", "")
     if not list(Path(folder).glob("train-images-idx3-ubyte*")) or not folder:
         pytest.skip("LOCKSTEP_DATA names no folder with the original MNIST")
-    sources.prepare("mnist", tmp_path / "mnist.npz")
-    data = dataset.load(tmp_path / "mnist.npz", "mnist", "centred", 0, None)
+    sources.prepare("mnist", tmp_path / "mnist")
+    data = dataset.load(tmp_path / "mnist", "mnist", "centred", 0, None)
     assert [len(split) for split in (data.train, data.validation, data.test)] == [55_000, 5_000, 10_000]
     assert data.test.index[0] == 60_000
     assert data.test.labels[:5].tolist() == [7, 2, 1, 0, 4]  # the first digits of the original test set
 
 
 def test_a_source_whose_bytes_changed_is_refused(tmp_path, monkeypatch):
-    other = replace(sources.SOURCES["mnist-5k"], sha256=hashlib.sha256(b"").hexdigest())
-    monkeypatch.setitem(sources.SOURCES, "mnist-5k", other)
+    other = replace(mnist.NAMED["mnist-5k"], sha256=hashlib.sha256(b"").hexdigest())
+    monkeypatch.setitem(mnist.NAMED, "mnist-5k", other)
     with pytest.raises(LockstepError, match="wrong checksum"):
-        sources.prepare("mnist-5k", tmp_path / "x.npz")
+        sources.prepare("mnist-5k", tmp_path / "x")
 
 
 # Random numbers.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from lockstep.conformance.certificate import read
 
@@ -144,6 +145,31 @@ def test_the_proof_is_part_of_the_pipeline_and_being_out_of_step_a_result(house)
     assert edited.returncode == 0, edited.stderr
     assert [edited.stderr.count(f"rule {name}:") for name in ("verify", "reference", "compare")] == [1, 2, 2]
     assert not read(folder / "mutant/cpu/seeds.json")[0].falls_short, "one pair cannot tell"
+
+
+def test_a_changed_image_is_decoded_again_and_its_cells_follow(house):
+    for n in range(60):
+        folder = house / "images" / "ab"[n % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 4 * n).save(folder / f"{n:02}.png")
+    (house / "images/a/broken.png").write_bytes(b"")
+    source = {"directory": "images", "size": [8, 8], "invalid": "skip"}
+    layers = [{"kind": "flatten"}, {"kind": "dense", "units": 2}]
+    disk = {"data": {"source": source, "train_size": 40}, "model": {"layers": layers}}
+    write(house, {"named": {}, "disk": disk})
+    first = snakemake(house)
+    assert trained(first) == 2
+    assert first.stderr.count("rule data:") == 2
+    (log,) = (house / "results/tiny/logs/data").glob("images-*.log")
+    assert "1 of 61 images" in log.read_text()
+    assert "1 of 61 images" in (house / "reports/tiny/index.html").read_text()
+    again = snakemake(house)
+    assert "Nothing to be done" in again.stderr + again.stdout
+    Image.new("L", (8, 8), 255).save(house / "images/a/00.png")
+    changed = snakemake(house)
+    assert trained(changed) == 1
+    assert changed.stderr.count("rule data:") == 1
+    assert "experiment=disk" in changed.stderr
 
 
 def test_one_broken_and_one_uninstalled_backend_leave_the_others_report(house):

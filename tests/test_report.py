@@ -19,6 +19,7 @@ from rich.console import Console
 
 from lockstep import discovery
 from lockstep.config import Cell, Config, load
+from lockstep.data import store
 from lockstep.evaluation import measure
 from lockstep.report import build, pictures, runs, summary, tables
 from lockstep.report.certificates import read_all
@@ -128,9 +129,10 @@ def fake(empty: Config) -> Fake:
     made.fail(made.cell("tanh", "alpha", 2))
     made.write(made.cell("tanh", "beta", 0), wrong=2)
     made.write(made.cell("tanh", "beta", 2), wrong=5, stale=True)
-    write_npz(
-        empty.data_path("mnist-5k"), {"images": np.zeros((10, 28, 28, 1), np.uint8), "labels": np.arange(10)}
-    )
+    folder, blank = empty.data_path("mnist-5k"), (bytes(10 * 28 * 28), np.arange(10))
+    decoded = store.write_arrays(folder, (28, 28, 1), [blank], 10)
+    decoded = decoded._replace(skipped=[(f"{n}.png", "<damaged>") for n in range(7)])
+    store.finish(folder, "mnist-5k", [*"0123456789"], {"sha256": "d" * 64}, decoded)
     return made
 
 
@@ -318,13 +320,22 @@ def test_one_backend_or_none_with_results_still_makes_a_page(fake: Fake, tmp_pat
     assert "There is only one backend" in text
 
 
-def test_without_the_data_the_digits_are_left_out(fake: Fake, tmp_path: Path):
-    data = fake.config.data_path("mnist-5k")
-    data.rename(data.with_suffix(".away"))
+def test_without_the_data_or_with_other_data_the_digits_are_left_out(fake: Fake, tmp_path: Path):
+    about = fake.config.data_path("mnist-5k") / "source.json"
+    text = about.read_text()
     try:
-        assert "The digits are not drawn" in build(replace(fake.config, reports=tmp_path)).read_text()
+        for changed in ("", text.replace("d" * 64, "e" * 64)):
+            about.write_text(changed)
+            assert "The digits are not drawn" in build(replace(fake.config, reports=tmp_path)).read_text()
     finally:
-        data.with_suffix(".away").rename(data)
+        about.write_text(text)
+    assert "The digits are not drawn" not in build(replace(fake.config, reports=tmp_path)).read_text()
+
+
+def test_skipped_images_are_told(page: Path):
+    text = page.read_text()
+    assert "7 of 17 images of mnist-5k were skipped: 0.png (&lt;damaged&gt;), 1.png" in text
+    assert "4.png (&lt;damaged&gt;) and 2 more" in text
 
 
 def test_nothing_has_been_run(empty: Config, tmp_path: Path):

@@ -202,7 +202,7 @@ def test_an_epoch_visits_every_image_once_in_counted_steps(tmp_path, count, batc
         per_epoch = -(-count // batch)
         assert steps == list(range(1 + epoch * per_epoch, 1 + (epoch + 1) * per_epoch))
         images = np.concatenate([c.images.reshape(-1, 28 * 28) for c in chunks])
-        expected = data.transform(data.train.images, "float32").reshape(-1, 28 * 28)
+        expected = data.transform(data.train.images[:], "float32").reshape(-1, 28 * 28)
         assert np.array_equal(np.sort(images, axis=0), np.sort(expected, axis=0))
         adam = cell.experiment.optimizer.scales(steps[0], len(steps))
         assert np.array_equal(np.concatenate([c.scales for c in chunks]), adam)

@@ -8,6 +8,7 @@ from lockstep import config as configs
 from lockstep import freshness
 from lockstep.cell import OUTPUTS
 from lockstep.conformance.certificate import asked
+from lockstep.data import store
 from lockstep.discovery import REFERENCE, find
 from lockstep.errors import LockstepError, one_line
 from lockstep.identity import report_hash
@@ -40,6 +41,7 @@ try:
         if not find(cell.backend).unusable(cell.device)
     }
     STAMPS = {name: freshness.of_cell(CONFIG, cell) for name, cell in CELLS.items()}
+    SOURCES = {name: freshness.of_source(CONFIG, name) for name in CONFIG.sources}
     PROOF = [CONFIG.certificate(*key) for key in freshness.certificates(CONFIG)]
 except (LockstepError, OSError) as error:
     raise WorkflowError(one_line(error))
@@ -47,6 +49,7 @@ except (LockstepError, OSError) as error:
 SELECTED = ",".join(CONFIG.backends)
 RESULTS = CONFIG.results
 FILES = [CONFIG.folder(cell) / name for cell in CELLS.values() for name in OUTPUTS]
+DATA = RESULTS / "data/{source}"
 REPORT = CONFIG.reports / "index.html"
 CELL = "{experiment}/{backend}/{device}/seed-{seed}"
 
@@ -56,7 +59,12 @@ def cell_of(wildcards):
 
 
 def data_of_cell(wildcards):
-    return CONFIG.data_path(cell_of(wildcards).experiment.data.source)
+    folder = CONFIG.data_path(cell_of(wildcards).experiment.data.source)
+    return [folder / name for name in store.FILES]
+
+
+def stamp_of_source(wildcards):
+    return SOURCES[wildcards.source]
 
 
 def stamp_of_cell(wildcards):

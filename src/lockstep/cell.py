@@ -64,9 +64,9 @@ def run(config: Config, cell: Cell, watch: Watcher) -> dict[str, Any]:
         with _lock(config, cell) as (work, waited):
             if waited and made_by(config, cell) == cell_hash(cell):
                 return dict(json.loads((folder / "metrics.json").read_text()))
-            data = config.data_path(cell.experiment.data.source)
-            if not data.exists():
-                sources.prepare(cell.experiment.data.source, data)
+            source = cell.experiment.data.source
+            data = config.data_path(source)
+            sources.ensure(source, data)
             return _run(folder, Checkpoint(work, cell.experiment.spec), cell, data, watch)
     except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         reason = one_line(error)

@@ -91,13 +91,27 @@ def train(
 
 
 @app.command(rich_help_panel="run")
-def data(source: Annotated[str, typer.Argument()], path: Annotated[Path, typer.Argument()]) -> None:
-    """Decode the data SOURCE once into the .npz file PATH, which every cell reads."""
-    from lockstep.data import sources
+def data(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = None,
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Decode a config's data sources once, for every cell to read; all of them, or those named."""
+    from lockstep.config import load
+    from lockstep.data import sources, store
+    from lockstep.progress import decoding
 
-    if source not in sources.SOURCES:
-        raise LockstepError(f"unknown data source {source!r}; known: {', '.join(sources.SOURCES)}")
-    sources.prepare(source, path)
+    settings = load(config)
+    for name in names or settings.sources:
+        if name not in settings.sources:
+            raise LockstepError(
+                f"{config}: no data source {name!r}; its experiments read: {', '.join(settings.sources)}"
+            )
+    for name in names or settings.sources:
+        setting = settings.sources[name]
+        folder = settings.data_path(setting)
+        with decoding(name, sources.find(setting).listed) as advance:
+            sources.ensure(setting, folder, advance)
+        out.print(store.summary(folder), highlight=False, markup=False)
 
 
 @app.command(rich_help_panel="run")

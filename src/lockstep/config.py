@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, PositiveInt
 
+from lockstep.data import sources
 from lockstep.discovery import find, plugins
 from lockstep.errors import LockstepError
 from lockstep.experiment import Experiment
@@ -133,8 +134,15 @@ class Config:
         """What `lockstep verify` wrote; name: one of `conformance.certificate.FILES`."""
         return self.results / "conformance" / backend / device / f"{name}.json"
 
-    def data_path(self, source: str) -> Path:
-        return self.results / "data" / f"{source}.npz"
+    def data_path(self, source: sources.Chosen) -> Path:
+        """The folder of a decoded source; see `data/store.py`."""
+        return self.results / "data" / sources.find(source).name
+
+    @property
+    def sources(self) -> dict[str, sources.Chosen]:
+        """{name: setting} of the sources that the experiments read."""
+        settings = (experiment.data.source for experiment in self.experiments.values())
+        return {sources.find(setting).name: setting for setting in settings}
 
 
 def load(path: Path, backends: Sequence[str] | None = None) -> Config:

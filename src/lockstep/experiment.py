@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt, ValidationError
 
 from lockstep.data.augmentation import Augmentation
 from lockstep.data.dataset import Preprocessing
-from lockstep.data.sources import SOURCES
+from lockstep.data.sources import Setting, find
 from lockstep.errors import LockstepError
 from lockstep.optimizer import Adam
 from lockstep.settings import Settings
@@ -30,7 +30,7 @@ from lockstep.spec import (
 class Data(Settings):
     """What is learnt."""
 
-    source: Literal["mnist-5k", "mnist"] = "mnist-5k"
+    source: Setting = "mnist-5k"
     preprocessing: Preprocessing = "centred"
     train_size: PositiveInt | None = Field(
         default=None, description="use fewer training images: nested subsets"
@@ -144,21 +144,25 @@ class Experiment(Settings):
     @property
     def spec(self) -> Spec:
         """Raises LockstepError where shapes do not fit the data."""
-        source = SOURCES[self.data.source]
-        spec = self.model.spec(source.shape)
-        if spec.output_shape != (source.classes,):
+        source = find(self.data.source)
+        spec, classes = self.model.spec(source.shape), len(source.classes)
+        if spec.output_shape != (classes,):
             raise LockstepError(
-                f"the last layer gives {'x'.join(map(str, spec.output_shape))}, but {self.data.source} "
-                f"has {source.classes} classes; end with a dense layer of {source.classes} units"
+                f"the last layer gives {'x'.join(map(str, spec.output_shape))}, but {source.name} "
+                f"has {classes} classes; end with a dense layer of {classes} units"
             )
         return spec
 
     def check(self) -> None:
         """Raise LockstepError, with the key, where settings do not fit each other."""
-        available = SOURCES[self.data.source].train
+        source = find(self.data.source)
+        try:
+            available = source.train
+        except LockstepError as error:
+            raise LockstepError(f"data.source: {error}") from None
         if self.train_size > available:
             raise LockstepError(
-                f"data.train_size: {self.data.source} has {available} training images, not {self.train_size}"
+                f"data.train_size: {source.name} has {available} training images, not {self.train_size}"
             )
         try:
             self.spec  # noqa: B018  computes every shape
@@ -173,4 +177,4 @@ class Experiment(Settings):
 
     @property
     def train_size(self) -> int:
-        return self.data.train_size or SOURCES[self.data.source].train
+        return self.data.train_size or find(self.data.source).train

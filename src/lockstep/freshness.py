@@ -6,13 +6,16 @@ from elsewhere, would look up to date after any edit.  A stamp per result tells 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lockstep.cell import OUTPUTS, made_by
 from lockstep.config import Cell, Config
 from lockstep.conformance import certificate
+from lockstep.data import sources, store
 from lockstep.discovery import find
 from lockstep.identity import cell_hash, conformance_hash
 from lockstep.results import write_text
@@ -22,6 +25,19 @@ def of_cell(config: Config, cell: Cell) -> Path:
     """The stamp of a cell."""
     outputs = [config.folder(cell) / name for name in OUTPUTS]
     return _stamp(config, cell.path, cell_hash(cell), made_by(config, cell), outputs)
+
+
+def of_source(config: Config, name: str) -> Path:
+    """The stamp of a decoded source; name: one of `config.sources`."""
+    setting = config.sources[name]
+    folder, current = config.data_path(setting), _text(sources.find(setting).made_of)
+    made = store.about(folder).get("made_of")
+    outputs = [folder / file for file in store.FILES]
+    return _stamp(config, Path("data", name), current, None if made is None else _text(made), outputs)
+
+
+def _text(made_of: Any) -> str:
+    return json.dumps(made_of, sort_keys=True)
 
 
 def of_certificate(config: Config, backend: str, device: str, name: str) -> Path:

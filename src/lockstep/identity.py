@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lockstep.config import Cell
-from lockstep.data.sources import SOURCES
+from lockstep.data import sources
 from lockstep.discovery import REFERENCE, find
 
 TRAINING_PATH = (
@@ -28,8 +28,14 @@ TRAINING_PATH = (
     "data.augmentation",
     "data.batches",
     "data.dataset",
+    "data.decode",
     "data.draws",
+    "data.files",
+    "data.listing",
+    "data.mnist",
     "data.sources",
+    "data.splits",
+    "data.store",
     "discovery",
     "errors",
     "evaluation",
@@ -49,17 +55,22 @@ TRAINING_PATH = (
 
 
 def identity(cell: Cell) -> dict[str, Any]:
-    """Everything the results of a cell depend on, in plain JSON; no path, no time, no commit."""
-    plugin = find(cell.backend)
+    """Everything the results of a cell depend on, in plain JSON; no time, no commit, and no path but the
+    one that names a source on disk."""
+    plugin, source = find(cell.backend), sources.find(cell.experiment.data.source)
     return {
         "experiment": cell.experiment.settings,
         "backend": cell.backend,
         "device": cell.device,
         "seed": cell.seed,
-        "data": SOURCES[cell.experiment.data.source].sha256,
+        "data": source.sha256,
         "harness": harness_hash(),
         "plugin": folder_hash(plugin.folder),
-        "versions": {"numpy": importlib.metadata.version("numpy"), **plugin.versions()},
+        "versions": {
+            "numpy": importlib.metadata.version("numpy"),
+            **source.versions,
+            **plugin.versions(),
+        },
     }
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from lockstep.cell import made_by
 from lockstep.config import Cell, Config
 from lockstep.conformance.certificate import made_by as made_certificate
+from lockstep.data import store
 from lockstep.discovery import find
 from lockstep.freshness import certificate_hash, certificates
 from lockstep.identity import cell_hash
@@ -57,9 +58,10 @@ def stages(config: Config, planned: Sequence[Planned], cores: int) -> list[Stage
 
 
 def _data(config: Config, planned: Sequence[Planned]) -> Stage:
-    names = {row.cell.experiment.data.source for row in planned}
-    done = sum(config.data_path(name).exists() for name in names)
-    return Stage("data", done, len(names) - done, GUESS_DATA_MINUTES * (len(names) - done))
+    sources = {row.cell.experiment.data.source for row in planned}
+    done = sum(bool(store.about(config.data_path(source))) for source in sources)
+    waiting = len(sources) - done
+    return Stage("data", done, waiting, GUESS_DATA_MINUTES * waiting)
 
 
 def _proof(config: Config) -> Stage:

@@ -41,6 +41,16 @@ def watching(cell: Cell) -> Iterator[training.Watcher]:
 
 
 @contextmanager
+def decoding(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar that advances by files; no bar without a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda files: bar.advance(task, files)
+
+
+@contextmanager
 def counting(total: int) -> Iterator[Callable[[str], None]]:
     """A bar that advances before each piece of work and says what it is; no bar without a terminal."""
     console = Console(stderr=True)

@@ -88,7 +88,7 @@ def validate(
     # In a union every branch complains: the deepest complaint is about the branch that was meant.
     # A misspelt key also counts as a missing one: the misspelling says more.
     error = max(errors, key=lambda error: (len(error["loc"]), error["type"] == "extra_forbidden"))
-    key = _key(error["loc"], content)
+    key = _key(error["loc"], content, error["type"] == "missing")
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
     raise LockstepError(f"{file}: {section(key)}{text}: {_explain(model, error)}")
 
@@ -104,8 +104,11 @@ def holds(tree: Any, key: Key) -> bool:
     return True
 
 
-def _key(loc: Key, content: Any) -> Key:
-    """A location without the tags that pydantic adds for the branches of a union."""
+def _key(loc: Key, content: Any, missing: bool) -> Key:
+    """A location without the tags that pydantic adds for the branches of a union.
+
+    missing: its last part is a key that is not there.
+    """
     key: list[str | int] = []
     for position, part in enumerate(loc):
         inside = (isinstance(content, dict) and part in content) or (
@@ -114,7 +117,7 @@ def _key(loc: Key, content: Any) -> Key:
         last = position == len(loc) - 1
         if inside:
             content = content[part]
-        if inside or (last and isinstance(content, dict) and part != content.get("kind")):
+        if inside or (last and missing):
             key.append(part)
     return key
 
@@ -140,8 +143,14 @@ def _allowed(model: type[BaseModel], loc: Key) -> list[str]:
         if fields:
             models = _models(fields[0].annotation)
         elif isinstance(part, str):
-            models = [m for m in models if part in get_args(m.model_fields["kind"].annotation)]
+            models = [m for m in models if part in _tags(m)]
     return list(models[0].model_fields)
+
+
+def _tags(model: type[BaseModel]) -> tuple[str, ...]:
+    """What tells a branch of a union: its kind, or else its name."""
+    kind = model.model_fields.get("kind")
+    return get_args(kind.annotation) if kind else (model.__name__,)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

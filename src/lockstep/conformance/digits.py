@@ -20,11 +20,12 @@ from lockstep.data import dataset as datasets
 from lockstep.data.batches import Chunk, epoch_chunks
 from lockstep.data.dataset import Dataset
 from lockstep.data.draws import Stream, generator, initial_weights
+from lockstep.data.sources import Name
 from lockstep.evaluation import correct, cross_entropy, predict
 from lockstep.experiment import Experiment
 from lockstep.training import Progress, Watcher, train
 
-SOURCE = "mnist-5k"
+SOURCE: Name = "mnist-5k"
 SEED = 0
 
 

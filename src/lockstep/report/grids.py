@@ -12,6 +12,8 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from lockstep import layer_table
+from lockstep.data.sources import find
+from lockstep.experiment import Experiment
 from lockstep.report import tables, text
 from lockstep.report.findings import row_estimate, verdict
 from lockstep.report.runs import Results, Run, Side
@@ -130,13 +132,20 @@ def errors_by_class(results: Results, first: Run) -> Grid:
 
 def experiments(results: Results) -> Grid:
     """What each experiment changes in the first one."""
-    flat = {name: dict(_flatten(e.model_dump(mode="json"))) for name, e in results.config.experiments.items()}
+    flat = {name: dict(_flatten(_named(e))) for name, e in results.config.experiments.items()}
     first = next(iter(flat.values()))
     rows = []
     for name, settings in flat.items():
         changes = [f"{key} {settings[key]}" for key in settings if settings[key] != first[key]]
         rows.append((name, ", ".join(changes) or ("baseline" if settings is first else "nothing")))
     return Grid(("experiment", "what it changes"), 2, [Group(rows=rows)])
+
+
+def _named(experiment: Experiment) -> dict[str, Any]:
+    """Its settings, with the name of its source for the source's own settings."""
+    settings = experiment.model_dump(mode="json")
+    settings["data"]["source"] = find(experiment.data.source).name
+    return settings
 
 
 def _flatten(settings: dict[str, Any]) -> Iterable[tuple[str, str]]:

@@ -68,7 +68,8 @@ def _same_start(results: Results, first: Run) -> dict[Side, Run]:
 
 
 def _images(results: Results, run: Run) -> Any:
-    return pictures.load_images(results.config.data_path(run.cell.experiment.data.source))
+    folder = results.config.data_path(run.cell.experiment.data.source)
+    return pictures.load_images(folder, run.provenance["identity"]["data"])
 
 
 def _engine(results: Results, drawn: dict[str, Figure]) -> Environment:

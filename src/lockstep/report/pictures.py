@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from sklearn.metrics import confusion_matrix
 
+from lockstep.data import store
 from lockstep.report.runs import Results, Run, Side
 from lockstep.report.style import INK, WIDTH, Figure, canvas, finish, space
 from lockstep.spec import Conv2D, Padding
@@ -157,12 +157,13 @@ def probabilities(results: Results, run: Run, images: np.ndarray | None) -> Figu
         )
 
 
-def load_images(path: Path) -> np.ndarray | None:
-    """The source's images uint8 [n, H, W, C]; None where the data is not on this machine."""
+def load_images(folder: Path, sha256: str) -> np.ndarray | None:
+    """A source's images uint8 [n, H, W, C]; None where those with this checksum are not on this machine."""
+    if store.about(folder).get("made_of", {}).get("sha256") != sha256:
+        return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return np.asarray(file["images"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return np.asarray(np.load(folder / store.IMAGES, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError):
         return None
 
 

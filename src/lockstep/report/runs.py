@@ -17,6 +17,7 @@ import pandas as pd
 
 from lockstep.cell import FAILURE, OUTPUTS
 from lockstep.config import Cell, Config
+from lockstep.data import store
 from lockstep.discovery import find
 from lockstep.results import SCHEMA
 from lockstep.training import Epoch
@@ -189,9 +190,9 @@ def _without_results(config: Config, cell: Cell, failure: dict[str, Any]) -> tup
         return "not installed" if reason.startswith("not installed") else "skipped", reason, ""
     if failure:
         return "failed", failure.get("reason", "unknown"), failure.get("traceback", "")
-    source = cell.experiment.data.source
-    if not config.data_path(source).exists():
-        log = config.results / "logs/data" / f"{source}.log"
+    data = config.data_path(cell.experiment.data.source)
+    if not store.about(data):
+        log = config.results / "logs/data" / f"{data.name}.log"
         return "missing", f"no result yet, and no data; see {log}", ""
     return "missing", f"no result yet; see the logs in {config.results / 'logs/train' / cell.path.parent}", ""
 
