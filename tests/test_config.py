@@ -148,7 +148,10 @@ def test_a_file_that_is_no_config(tmp_path, content, message):
 
 
 def with_runs(tmp_path: Path, runs: str) -> Path:
-    return edited(tmp_path, "experiments:\n", f"runs: {runs}\nexperiments:\n")
+    text = DEFAULT.read_text()
+    path = tmp_path / "edited.yaml"
+    path.write_text(f"{text[: text.index('runs:')]}runs: {runs}\n")
+    return path
 
 
 BLOCKS = """
