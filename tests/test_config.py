@@ -118,7 +118,7 @@ def test_a_selection_outside_the_config_is_refused(tmp_path):
         ("baseline: {}", "no: {}", ", line 30: not valid YAML: a key must be text"),
         ("baseline: {}", "1.5: {}", ", line 30: not valid YAML: a key must be text"),
         ("baseline: {}", "2024-01-01: {}", ", line 30: not valid YAML: a key must be text"),
-        ("epochs: 6", "epochs: 1:30", 'base.training.epochs: expected a valid integer, not "1:30"'),
+        ("epochs: 5", "epochs: 1:30", 'base.training.epochs: expected a valid integer, not "1:30"'),
         ("results/default", "results/{x}", "results: "),
         ("reports/default", "results/default", "reports: name another folder than results"),
         ("baseline: {}", "dropout: {}", ", line 31: not valid YAML: the key 'dropout' is there twice"),
