@@ -77,9 +77,9 @@ def test_a_selection_outside_the_config_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("epochs: 6", "epochs: six", 'base.training.epochs: expected a valid integer, not "six"'),
-        ("epochs: 6", "epochs: true", "base.training.epochs: expected a valid integer, not true"),
-        ("epochs: 6", "epoch: 6", "base.training.epoch: unknown key (did you mean epochs?); allowed: epochs"),
+        ("epochs: 5", "epochs: six", 'base.training.epochs: expected a valid integer, not "six"'),
+        ("epochs: 5", "epochs: true", "base.training.epochs: expected a valid integer, not true"),
+        ("epochs: 5", "epoch: 6", "base.training.epoch: unknown key (did you mean epochs?); allowed: epochs"),
         ("padding: valid", "padding: vlid", "base.model.padding: expected 'valid', 'same' or 'full'"),
         (
             "{dropout: 0.5}",
