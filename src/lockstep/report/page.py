@@ -36,7 +36,7 @@ def build(config: Config) -> Path:
     drawn = {figure.name: figure for figure in _figures(results, certified, frames)}
     for figure in drawn.values():
         write_text(config.reports / "figures" / f"{figure.name}.svg", figure.svg)
-    engine = _engine(results, drawn)
+    engine = _engine(results, frames, drawn)
     contents = {
         CONFORMANCE: _conformance(results, certified),
         EFFECTS: _effects(results, frames),
@@ -82,7 +82,7 @@ def _images(results: Results, source: str) -> Any:
     return pictures.load_images(results.config.data_path(source))
 
 
-def _engine(results: Results, drawn: dict[str, Figure]) -> Environment:
+def _engine(results: Results, frames: dict[str, Any], drawn: dict[str, Figure]) -> Environment:
     """Templates, and what they all know."""
     folder = FileSystemLoader(Path(__file__).parent)
     engine = Environment(
@@ -94,6 +94,7 @@ def _engine(results: Results, drawn: dict[str, Figure]) -> Environment:
         "sides": [grids.chip(results, side) for side in results.sides],
         "label": results.label,
         "few": text.seeds(results.counts),
+        "counted": lambda name: text.seeds([n for n in frames[name]["n"] if n]),
         "figures": drawn,
         "inline": lambda figure: Markup(figure.inline),
         "built": datetime.now(UTC).isoformat(sep=" ", timespec="minutes"),

@@ -16,7 +16,7 @@ from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.runs import Results, Side
 from lockstep.report.style import GREY, MARKERS, PALETTE, WIDTH, Figure, canvas, colour, face, finish, marker
 
-MARKS_APART = 16
+MARKS_APART = 20
 """Of the places where functions are measured, as many lie between two marks of one backend."""
 WRITTEN = {
     "relu": "max(z, 0)",
@@ -64,7 +64,7 @@ def drawn(results: Results, frame: pd.DataFrame) -> Figure:
                     start = place * MARKS_APART // len(sides)  # no mark hides another
                     own = own.iloc[start::MARKS_APART]
                     (marks,) = axes.plot(own["z"], own[what], marker(side), color=colour(side))
-                    marks.set(markerfacecolor=face(side), markersize=4.5)
+                    marks.set(markerfacecolor=face(side), markersize=3.5)
                 axes.grid()
             grid[0, column].set_title(str(label))
             grid[1, column].set_xlabel("z")
@@ -84,7 +84,7 @@ def drawn(results: Results, frame: pd.DataFrame) -> Figure:
             f"Value and derivative of {shown} as measured by {text.count(len(sides), 'backend')}, on their "
             "formulas.",
             "Lines are the formulas, marks are what each backend computes for value and derivative; the "
-            "marks of backends are at different places, so that none hides another.",
+            "marks of backends are at different places, so that most remain visible.",
         )
 
 

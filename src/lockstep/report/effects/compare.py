@@ -84,7 +84,7 @@ def agreement(effects: Sequence[Mapping[int, float]]) -> tuple[str, float, float
         return ONE if measured else "", math.nan, math.nan
     largest, p = heterogeneity(measured)
     if math.isnan(p):
-        return AGREE if largest == 0 else UNKNOWN, largest, p
+        return AGREE if largest < 1e-9 else UNKNOWN, largest, p
     return DIFFER if p < 1 - CONFIDENCE else AGREE, largest, p
 
 

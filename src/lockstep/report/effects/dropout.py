@@ -16,7 +16,7 @@ from lockstep.report.effects.lines import colours, errorbars, legend
 from lockstep.report.effects.metrics import METRICS
 from lockstep.report.runs import Results
 from lockstep.report.style import GREY, WIDTH, Figure, canvas, finish
-from lockstep.statistics import differences
+from lockstep.statistics import Estimate, differences
 
 Inside = Mapping[Key, Values]
 QUALITY = ("accuracy", "cross_entropy", "calibration_error")
@@ -129,7 +129,8 @@ def _redundancy(results: Results, found: Inside) -> Figure:
             "redundancy",
             f"Test accuracy by the share of hidden units that are knocked out, for {text.listed(names)}.",
             "Units of the last hidden layer are set to 0 and nothing is rescaled: the mean of five draws "
-            f"of which, on {images:,} test images. Bars: 95 % intervals over seeds.",
+            f"of which, on {images:,} test images. Bars: 95 % intervals over seeds. An experiment that "
+            "starts lower has less to lose.",
         )
 
 
@@ -206,26 +207,30 @@ def _against_whole(found: Inside, name: str, level: float, metric: str) -> str:
 
 
 def redundancy_sentences(results: Results, found: Inside) -> list[str]:
-    """What knocking out costs each experiment, and how that differs from what it costs the baseline."""
+    """What knocking out costs the baseline and those with dropout, and how the costs differ."""
+    told = [
+        name for name in shown_knockouts(results, found) if name in {results.baseline, *with_dropout(found)}
+    ]
     said = []
-    for name in shown_knockouts(results, found):
+    for name in told:
         for share in (share for share in TOLD if share in SHARES):
             lost = _lost(found, name, share)
             value = mean_of(lost)
             if not value.n:
                 continue
-            few = f"{text.interval(value)}, {text.count(value.n, 'seed')}"
-            sentence = f"{name}, {share:.0%} knocked out: accuracy {text.points(value.mean)} points ({few})"
-            if name != results.baseline:
-                more = mean_of(differences(_lost(found, results.baseline, share), lost))
-                few = f"{text.interval(more)}, {text.count(more.n, 'seed')}"
-                against = f"; minus that of {results.baseline}: {text.points(more.mean)} points ({few}), "
+            change = f"{name}, {100 * share:g} % knocked out: accuracy {_with_interval(value)}"
+            more = mean_of(differences(_lost(found, results.baseline, share), lost))
+            if name != results.baseline and more.n:
                 word = {"higher": "it loses less", "lower": "it loses more"}.get(
                     text.verdict(more), "cannot tell"
                 )
-                sentence += against + word if more.n else ""
-            said.append(f"{sentence.replace('%', ' %', 1)}.")
+                change += f"; minus that of {results.baseline}: {_with_interval(more)}: {word}"
+            said.append(f"{change}.")
     return said
+
+
+def _with_interval(value: Estimate) -> str:
+    return f"{text.points(value.mean)} points ({text.interval(value)}, {text.count(value.n, 'seed')})"
 
 
 def _lost(found: Inside, name: str, share: float) -> dict[Runs, float]:

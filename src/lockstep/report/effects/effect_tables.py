@@ -49,7 +49,7 @@ def _numbers(metric: Metric, row: Any) -> tuple[str | Markup, ...]:
         row.verdict,
         text.points(row.effect_size, 1),
         str(row.n),
-        text.number(row.seeds_needed, ".0f"),
+        text.number(row.seeds_needed, ",.0f"),
         f"×{row.parameters_ratio:.3g}",
         f"×{row.flops_ratio:.3g}",
         agreed(row) if row.backend == ALL else "",

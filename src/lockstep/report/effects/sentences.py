@@ -64,19 +64,18 @@ def _needed(row: Any) -> str:
     """How many seeds would tell, where there are too few."""
     if math.isnan(row.seeds_needed) or row.seeds_needed <= row.n:
         return ""
-    return f"; {row.seeds_needed:.0f} seeds would be needed for ±{PRECISION[row.unit]:g}"
+    return f"; {row.seeds_needed:,.0f} seeds would be needed for ±{PRECISION[row.unit]:g}"
 
 
 def agreed(row: Any) -> str:
     """ "agree: largest difference 0.10 points, p = 0.62" """
     if row.agreement not in (AGREE, DIFFER, UNKNOWN):
         return row.agreement
-    metric = METRICS[row.metric]
-    if math.isnan(row.largest_difference):
-        return f"{row.agreement}: no two seeds in common"
-    p = "" if math.isnan(row.agreement_p) else f", p {text.probability(row.agreement_p)}"
     word = "cannot be compared" if row.agreement == UNKNOWN else row.agreement
-    return f"{word}: largest difference {row.largest_difference:.{metric.digits}f} {row.unit}{p}"
+    if math.isnan(row.largest_difference):
+        return f"{word}: fewer than two seeds in common"
+    p = "" if math.isnan(row.agreement_p) else f", p {text.probability(row.agreement_p)}"
+    return f"{word}: largest difference {text.scientific(row.largest_difference)} {row.unit}{p}"
 
 
 def chance(rows: Sequence[Any]) -> str:
