@@ -263,6 +263,7 @@ def test_nothing_has_been_run(empty: Config, tmp_path: Path):
     text = build(config).read_text()
     assert "0 of 18 training runs completed" in text
     assert "No run has completed yet" in text
+    assert [path.stem for path in (tmp_path / "reports/figures").glob("*.svg")] == ["padding"]
     assert table(tmp_path / "reports" / "index.html", "history").empty
     assert f"Report: {tmp_path}" in shown(config)
 

@@ -334,7 +334,7 @@ def test_formulas(label: str):
 def test_functions_and_dead_units(index: Path, page: str, config: Config, tmp_path: Path):
     frame = table(index, "functions")
     assert set(zip(frame.function, frame.backend, strict=True)) == {("relu", "alpha"), ("relu", "beta")}
-    assert "relu max(z, 0) alpha , beta 4, slope 1 0, slope 0 0 0.00 to 1.00 0" in page
+    assert "relu max(z, 0) 2 backends 4, slope 1 0, slope 0 0 0.00 to 1.00 0" in page
     assert "plain: most in activation1, 6.25 % of its units (" in page  # 25 % with one seed of four
 
     def off(path: Path) -> str:

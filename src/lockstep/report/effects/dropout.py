@@ -78,12 +78,14 @@ def _expectation(found: Inside) -> Figure:
 
 
 def _start(found: Inside, name: str) -> float:
-    return found[name, SUBNETWORKS, float(SAMPLES[0]), "expectation_error"].seeds.mean
+    """The distance of a single subnetwork, as the smallest number that was measured tells it."""
+    levels = _levels(found, name, SUBNETWORKS, "expectation_error")
+    return levels[min(levels)].seeds.mean * float(np.sqrt(min(levels)))
 
 
 def _subnetworks(found: Inside) -> Figure:
     names = with_dropout(found)
-    images = max(found[name, SUBNETWORKS, 1.0, "accuracy"].images for name in names)
+    images = max(values.images for (_, what, *_), values in found.items() if what == SUBNETWORKS)
     with canvas(WIDTH, 3.3) as figure:
         for axes, metric in zip(figure.subplots(1, 3), QUALITY, strict=True):
             factor = 1 if metric == "cross_entropy" else 100

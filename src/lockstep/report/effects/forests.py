@@ -24,6 +24,8 @@ def figures(results: Results) -> Iterable[Figure]:
         f"{metric.title}, {metric.unit}": [Row(name, _values(results, name, metric)) for name in names]
         for metric in METRICS.values()
     }
+    if not any(row.values for rows in panels.values() for row in rows):
+        return
     yield forest(
         "effects",
         panels,
