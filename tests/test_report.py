@@ -7,25 +7,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from fake_results import REASON, Fake, project, table, write_images
 from rich.console import Console
 
-from lockstep import discovery
-from lockstep.config import Cell, Config, load
-from lockstep.data import store
-from lockstep.evaluation import measure
+from lockstep.config import Config
 from lockstep.report import build, pictures, runs, summary, tables
 from lockstep.report.certificates import read_all
 from lockstep.report.findings import findings
 from lockstep.report.runs import Side
-from lockstep.results import write_json, write_npz, write_text
 from lockstep.spec import Conv2D
 
 CONFIG = """
@@ -47,74 +43,13 @@ experiments:
   tanh: {{model: {{activation: tanh}}}}
 """
 PARAMETERS = 5 * 5 * 2 + 2 + 6 * 6 * 2 * 10 + 10
-HEADER = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy\n"
-REASON = "MemoryError: [Errno 12] <not enough> & more"
-
-
-@dataclass
-class Fake:
-    """A config whose results are written by hand: of ten test images, the first `wrong` are misclassified."""
-
-    config: Config
-
-    def cell(self, name: str, backend: str, seed: int) -> Cell:
-        return self.config.cell(name, backend, "cpu", seed)
-
-    def write(self, cell: Cell, wrong: int, outcome: str = "completed", stale: bool = False) -> None:
-        folder, labels = self.config.folder(cell), np.arange(10)
-        logits = 4 * np.eye(10)[np.where(labels < wrong, (labels + 1) % 10, labels)]
-        completed = outcome == "completed"
-        settings = cell.experiment.settings | ({"optimizer": "another"} if stale else {})
-        rows = [(e, 1 / e, 0.5, 0.5 / e, 0.75) for e in (1, 2)] if completed else []
-        weights = {
-            key: np.full(shape, 0.1 + cell.seed) for key, shape in cell.experiment.spec.weights.items()
-        }
-        write_text(folder / "history.csv", HEADER + "".join(",".join(map(str, row)) + "\n" for row in rows))
-        write_npz(folder / "predictions.npz", {"logits": logits, "labels": labels, "index": labels[::-1]})
-        write_npz(folder / "weights.npz", weights)
-        write_npz(folder / "best.npz", weights)
-        sources = {"data": "d" * 64, "harness": "h", "plugin": "p", "versions": {"numpy": "2"}}
-        provenance = {
-            "identity": {"experiment": settings, **sources},
-            "cell_hash": f"hash-{cell.seed}",
-            "environment": {"blas": "some"},
-            "machine": {"cpu": "a cpu", "cores": 2, "system": "Linux", "python": "3.11", "lockstep": "0"},
-            "git": {"commit": "abc", "dirty": False},
-            "times": {"import_s": 1.0, "build_s": 0.5, "images_per_second": 1234.0 if completed else None},
-        }  # fmt: skip
-        write_json(folder / "provenance.json", provenance)
-        reason = "" if completed else "the loss became NaN or infinite at step 3, in epoch 1"
-        measurements = measure(logits, labels, "test") if completed else []
-        metrics = {
-            "outcome": outcome,
-            "reason": reason,
-            "epochs": len(rows),
-            "best_epoch": 2,
-            "measurements": measurements,
-        }
-        write_json(folder / "metrics.json", metrics)
-
-    def fail(self, cell: Cell) -> None:
-        write_json(
-            self.config.folder(cell) / "failure.json", {"reason": REASON, "traceback": "Traceback: <deep>"}
-        )
 
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
     """Three backends in a folder of their own, the last of them not installed; nothing has been run."""
-    root = tmp_path_factory.mktemp("report")
-    for name in ("alpha", "beta", "ghost"):
-        write_text(
-            root / "backends" / name / "backend.py", "raise RuntimeError('a report imports no backend')\n"
-        )
-    write_text(root / "backends/ghost/requirements.txt", "no-such-distribution\n")
-    write_text(root / "config.yaml", CONFIG.format(root=root))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        discovery.plugins.cache_clear()
-        yield load(root / "config.yaml")
-    discovery.plugins.cache_clear()
+    with project(tmp_path_factory.mktemp("report"), CONFIG) as config:
+        yield config
 
 
 @pytest.fixture(scope="module")
@@ -129,26 +64,14 @@ def fake(empty: Config) -> Fake:
     made.fail(made.cell("tanh", "alpha", 2))
     made.write(made.cell("tanh", "beta", 0), wrong=2)
     made.write(made.cell("tanh", "beta", 2), wrong=5, stale=True)
-    folder, blank = empty.data_path("mnist-5k"), (bytes(10 * 28 * 28), np.arange(10))
-    decoded = store.write_arrays(folder, (28, 28, 1), [blank], 10)
-    decoded = decoded._replace(skipped=[(f"{n}.png", "<damaged>") for n in range(7)])
-    store.finish(folder, "mnist-5k", [*"0123456789"], {"sha256": "d" * 64}, decoded)
+    damaged = [(f"{n}.png", "<damaged>") for n in range(7)]
+    write_images(empty, np.zeros((10, 28, 28, 1), np.uint8), damaged)
     return made
 
 
 @pytest.fixture(scope="module")
 def page(fake: Fake) -> Path:
     return build(fake.config)
-
-
-def table(page: Path, name: str) -> pd.DataFrame:
-    """As it is on disk, CSV and Parquet alike."""
-    frame = pd.read_csv(page.parent / "tables" / f"{name}.csv")
-    parquet = pd.read_parquet(page.parent / "tables" / f"{name}.parquet")
-    texts = {name: "" for name in ("reason", "condition") if name in frame}
-    frame = frame.fillna(texts)  # CSV cannot tell an empty text from none
-    pd.testing.assert_frame_equal(frame, parquet, check_dtype=False)
-    return frame
 
 
 def test_every_cell_is_in_the_table_with_its_outcome(page: Path, fake: Fake):
@@ -197,13 +120,13 @@ def test_differences_are_paired_by_seed(page: Path):
 
 
 def test_effects_average_backends_within_a_seed(page: Path):
-    frame = table(page, "effects").set_index(["experiment", "backend"])
-    assert frame.mean_points["tanh", "alpha"] == pytest.approx(10)
-    assert frame.mean_points["tanh", "beta"] == pytest.approx(-10)
-    everything = frame.loc["tanh", "all"]
-    assert everything.mean_points == pytest.approx(0)
+    frame = table(page, "effects").set_index(["metric", "experiment", "backend"])
+    assert frame["mean"]["accuracy", "tanh", "alpha"] == pytest.approx(10)
+    assert frame["mean"]["accuracy", "tanh", "beta"] == pytest.approx(-10)
+    everything = frame.loc["accuracy", "tanh", "all"]
+    assert everything["mean"] == pytest.approx(0)
     assert everything.n == 1  # one seed, though two backends
-    assert np.isnan(everything.low_points)
+    assert np.isnan(everything.low)
 
 
 def test_measurements_and_history_leave_out_what_is_not_a_result(page: Path):
@@ -235,26 +158,24 @@ class Reader(HTMLParser):
 
 
 def test_page_is_self_contained(page: Path):
-    reader = Reader(page.read_text())
-    assert not reader.tags & {"script", "iframe", "object", "img"}
-    assert len(reader.ids) == len(set(reader.ids))
-    for reference in reader.references:
-        if reference.startswith("#"):
-            assert reference[1:] in reader.ids
-        elif not reference.startswith("data:"):
-            assert (page.parent / reference).is_file(), reference
-    names = {path.stem for path in (page.parent / "figures").glob("*.svg")}
-    assert names == {
-        "accuracies",
-        "differences",
-        "effects",
-        "curves",
-        "confusion",
-        "probabilities",
-        "filters",
-        "padding",
-    }
-    assert page.read_text().count('role="img" aria-label="') == len(names)
+    pages = {name: page.with_name(f"{name}.html") for name in ("index", "effects", "conformance")}
+    for each in pages.values():
+        reader = Reader(each.read_text())
+        assert not reader.tags & {"script", "iframe", "object", "img"}
+        assert len(reader.ids) == len(set(reader.ids))
+        for reference in reader.references:
+            file, _, place = reference.partition("#")
+            if not reference.startswith("data:"):
+                assert (page.parent / file).is_file() if file else place in reader.ids, reference
+            if file.endswith(".html") and place:
+                assert f'id="{place}"' in (page.parent / file).read_text(), reference
+    results = {"accuracies", "differences", "curves", "confusion", "probabilities", "filters"}
+    effects = {"effects", "effects_by_backend", "functions", "dead", "padding"}
+    assert {path.stem for path in (page.parent / "figures").glob("*.svg")} == results | effects
+    for name, figures in (("index", results), ("effects", effects)):
+        alts = re.findall(r'role="img" aria-label="([^"]*)"', pages[name].read_text())
+        assert len(alts) == len(figures)
+        assert all(len(alt) > 20 for alt in alts)
 
 
 def test_page_tells_reasons_and_hedges(page: Path):
@@ -265,7 +186,7 @@ def test_page_tells_reasons_and_hedges(page: Path):
     assert "Traceback: &lt;deep&gt;" in text
     assert "<not enough>" not in text
     assert "8 of 18 training runs completed" in text
-    assert "3 seeds: intervals are wide" in text
+    assert "1 to 3 seeds: intervals are wide, or there is none" in text
     assert "n = 1: no interval" in text
     assert "cannot tell" in text
     assert f"{PARAMETERS:,} parameters" in text
@@ -273,10 +194,14 @@ def test_page_tells_reasons_and_hedges(page: Path):
 
 def test_findings_compare_only_what_every_experiment_completed(fake: Fake):
     results = runs.read(fake.config)
-    conformance, agreement, best, outcomes = findings(results, read_all(fake.config), tables.build(results))
+    found = findings(results, read_all(fake.config), tables.build(results))
+    conformance, agreement, settings, best, outcomes = found
     assert conformance.answer == "Not measured yet."
     # tanh alone has a mean of 0.9 where plain has 0.83, but on the seed they share both have 0.9.
-    assert best.answer == "Cannot tell from 1 seed: plain and tanh are too close."
+    assert best.answer == "A tie: plain and tanh."
+    assert "the same mean test accuracy, 90.00 % (mean over alpha and beta, 1 seed)" in best.details[0]
+    assert settings.answer == "Cannot tell: no effect on test accuracy is clear of 0 (tanh)."
+    assert settings.details[1] == "None of the differences has a 95 % interval yet."
     assert agreement.answer == "No difference can be told from 0: the only interval includes it."
     assert "−20.00 percentage points of test accuracy (tanh, beta minus alpha, 1 seed" in agreement.details[0]
     assert "13.33 % of the test images differently; two seeds of one backend 10.00 %" in agreement.details[1]
@@ -292,7 +217,8 @@ def test_findings_say_what_an_interval_shows(fake: Fake, tmp_path: Path):
             made.write(made.cell(name, "alpha", seed), wrong)
             made.write(made.cell(name, "beta", seed), wrong)
     results = runs.read(made.config)
-    _, agreement, best, outcomes = findings(results, read_all(made.config), tables.build(results))
+    _, agreement, settings, best, outcomes = findings(results, read_all(made.config), tables.build(results))
+    assert settings.answer == "Test accuracy is higher with tanh (+50.00)."
     assert best.answer == "tanh, ahead of plain."
     assert "excludes 0" in best.details[1]
     assert agreement.answer == "Cannot tell: none of 2 pairs has a 95 % interval yet."  # all differ by 0
@@ -344,6 +270,7 @@ def test_nothing_has_been_run(empty: Config, tmp_path: Path):
     text = build(config).read_text()
     assert "0 of 18 training runs completed" in text
     assert "No run has completed yet" in text
+    assert [path.stem for path in (tmp_path / "reports/figures").glob("*.svg")] == ["padding"]
     assert table(tmp_path / "reports" / "index.html", "history").empty
     assert f"Report: {tmp_path}" in shown(config)
 
@@ -384,6 +311,8 @@ DAMAGE = {
     "predictions.npz": [b"", b"no zip", b"PK\x03\x04 half"],
     "weights.npz": [b""],
     "history.csv": [b"", b"\xff\xfe", b"epoch\nx\n"],
+    "units.csv": [b"", b"epoch,layer\n1,activation1\n"],
+    "functions.npz": [b"", b"no zip"],
     "metrics.json": [b"", b"{}", b'{"schema": 99}', b'{"schema": 1, "outcome": "completed"}'],
     "provenance.json": [b"[]", b'{"schema": 1, "identity": 3}'],
 }
@@ -406,7 +335,7 @@ def test_one_damaged_file_costs_one_cell(fake: Fake, tmp_path: Path, name: str, 
 
 def test_pairs_differ_in_backend_or_in_device(fake: Fake):
     results = runs.Results(replace(fake.config, backends=("alpha", "beta"), devices=("cpu", "gpu")), [])
-    assert results.pairs == [
+    assert runs.pairs(results.sides) == [
         (Side("alpha", "cpu"), Side("alpha", "gpu")),
         (Side("alpha", "cpu"), Side("beta", "cpu")),
         (Side("alpha", "gpu"), Side("beta", "gpu")),
@@ -448,10 +377,11 @@ def test_page_opens_in_a_browser(page: Path, tmp_path: Path):
     ]
     seen = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     headings = re.findall(r"<h[12][^>]*>([^<]+)</h", seen.stdout)
-    assert headings[:5] == [
+    assert headings[:6] == [
         "Lockstep",
         "Do the backends compute the same run?",
         "Do the backends agree?",
+        "What do the settings do?",
         "Which experiment is best?",
         "Did everything run?",
     ]
@@ -460,5 +390,5 @@ def test_page_opens_in_a_browser(page: Path, tmp_path: Path):
         "Differences between backends",
         "Training curves",
         "First-layer filters",
-        "Padding",
+        "Timing",
     } <= set(headings)

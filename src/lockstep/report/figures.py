@@ -26,7 +26,6 @@ from lockstep.report.style import (
     marker,
     space,
 )
-from lockstep.report.tables import ALL, effects_by_seed
 from lockstep.statistics import differences, estimate
 
 DASHES = (0, (3, 2.5))
@@ -34,7 +33,7 @@ DASHES = (0, (3, 2.5))
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a forest plot, in percentage points."""
+    """One line of a forest plot."""
 
     label: str
     values: Sequence[float]
@@ -44,17 +43,17 @@ class Row:
 
 def accuracies(results: Results) -> Figure:
     """One dot per seed, a bar at the mean: one line per backend, grouped by experiment."""
-    names, sides = list(results.config.experiments), results.sides
+    names, sides = list(results.experiments), {name: results.sides_of(name) for name in results.experiments}
     gap = 0.9  # lines between experiments
-    heights = {
-        (name, side): -(i * (len(sides) + gap) + j)
-        for i, name in enumerate(names)
-        for j, side in enumerate(sides)
-    }
+    heights: dict[tuple[str, Side], float] = {}
+    line = 0.0
+    for name in names:
+        heights |= {(name, side): line - place for place, side in enumerate(sides[name])}
+        line -= len(sides[name]) + gap
     # Each seed has a height of its own, so that equal accuracies do not hide each other.
     seeds = results.config.seeds
     lift = dict(zip(seeds, np.linspace(0.22, -0.22, len(seeds)) if len(seeds) > 1 else [0.0], strict=True))
-    with canvas(WIDTH, 0.75 + 0.17 * len(names) * (len(sides) + gap)) as figure:
+    with canvas(WIDTH, 0.75 + 0.17 * -line) as figure:
         axes = figure.subplots()
         for (name, side), y in heights.items():
             values = {seed: 100 * value for seed, value in results.accuracies(name, side).items()}
@@ -64,11 +63,11 @@ def accuracies(results: Results) -> Figure:
             axes.plot([mean, mean], [y - 0.4, y + 0.4], color=colour(side), linewidth=1.6)
             (marks,) = axes.plot(list(values.values()), [y + lift[seed] for seed in values], marker(side))
             marks.set(color=colour(side), markerfacecolor=face(side), markersize=4.5, alpha=0.8)
-        middles = [np.mean([heights[name, side] for side in sides]) for name in names]
+        middles = [np.mean([heights[name, side] for side in sides[name]]) for name in names]
         axes.set_yticks(middles, names)
         axes.tick_params(axis="y", length=0, pad=6)
         for name in names[1:]:
-            axes.axhline(heights[name, sides[0]] + (1 + gap) / 2, color="#e8e8e8", linewidth=0.7)
+            axes.axhline(heights[name, sides[name][0]] + (1 + gap) / 2, color="#e8e8e8", linewidth=0.7)
         axes.set_ylim(min(heights.values()) - 0.8, 0.8)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x")
@@ -78,7 +77,8 @@ def accuracies(results: Results) -> Figure:
         return finish(
             figure,
             "accuracies",
-            f"Dot plot of test accuracy for each seed of {len(names)} experiments and {len(sides)} backends.",
+            f"Dot plot of test accuracy for each seed of {len(names)} experiments and "
+            f"{len(results.trained)} backends.",
             "Every mark is one training run, every bar the mean of a backend's seeds. Marks of the same seed "
             "start from the same weights and see the same batches.",
         )
@@ -89,52 +89,35 @@ def pair_differences(results: Results) -> Figure:
     panels = {
         name: [
             Row(f"{results.label(second)} − {results.label(first)}", _points(results, name, first, second))
-            for first, second in results.pairs
+            for first, second in results.pairs(name)
         ]
-        for name in results.config.experiments
+        for name in results.experiments
+        if results.pairs(name)
     }
+    most = max(map(len, panels.values()))
     return forest(
         "differences",
         panels,
         "difference in test accuracy, percentage points",
-        f"Forest plot of paired accuracy differences between {len(results.pairs)} pairs of backends.",
+        f"Forest plot of paired accuracy differences between {most} pairs of backends.",
         "Small marks are single seeds, the large mark is their mean, the line its 95 % interval over seeds. "
         "A line that crosses 0 cannot tell the two backends apart; an arrow says that it goes on. Without a "
         "line there is no interval: fewer than two seeds, or all of them differ equally.",
     )
 
 
-def effects(results: Results) -> Figure:
-    """One panel per experiment but the first, one line per backend and one for all of them."""
-    baseline, *others = results.config.experiments
-    panels = {}
-    for name in others:
-        rows = []
-        for side in results.sides:
-            values = effects_by_seed(results, name, baseline, [side]).values()
-            rows.append(Row(results.label(side), _percent(values), colour(side), marker(side)))
-        mean = effects_by_seed(results, name, baseline, results.sides).values()
-        panels[f"{name} − {baseline}"] = [*rows, Row(f"{ALL} backends", _percent(mean), INK, "D")]
-    return forest(
-        "effects",
-        panels,
-        "difference in test accuracy, percentage points",
-        f"Forest plot of the accuracy of {len(others)} experiments minus that of {baseline}, by backend.",
-        f"Each experiment against {baseline} with the same backend and seed; marks and lines as above. "
-        "“All backends” averages them within a seed first: backends that share a seed are no independent "
-        "evidence.",
-    )
-
-
-def forest(name: str, panels: dict[str, list[Row]], xlabel: str, alt: str, caption: str) -> Figure:
-    """Values, mean and 95 % interval of every row; panels share one x axis."""
+def forest(
+    name: str, panels: dict[str, list[Row]], xlabel: str, alt: str, caption: str, shared: bool = True
+) -> Figure:
+    """Values, mean and 95 % interval of every row; panels share one x axis, or each has its own."""
     columns = min(2, len(panels))
     lines = math.ceil(len(panels) / columns)
     longest = max(len(rows) for rows in panels.values())
-    limit = _limit([row for rows in panels.values() for row in rows])
+    widest = _limit([row for rows in panels.values() for row in rows])
     with canvas(WIDTH if columns == 2 else 0.62 * WIDTH, lines * (0.65 + 0.21 * longest) + 0.3) as figure:
-        grid = figure.subplots(lines, columns, squeeze=False, sharex=True)
+        grid = figure.subplots(lines, columns, squeeze=False, sharex=shared)
         for axes, (title, rows) in zip(grid.flat, panels.items(), strict=False):
+            limit = widest if shared else _limit(rows)
             axes.axvline(0, color=GREY, linewidth=0.9)
             for y, row in enumerate(rows):
                 _draw(axes, row, -y, limit)
@@ -159,7 +142,7 @@ def _limit(rows: Sequence[Row]) -> float:
     values = max((abs(value) for row in rows for value in row.values), default=0.0)
     estimates = [estimate(row.values) for row in rows]
     ends = [max(abs(e.low), abs(e.high)) for e in estimates if e.has_interval]
-    return max(1.1 * min(max(ends, default=0.0), 3 * values), 1.2 * values, 0.1)
+    return max(1.1 * min(max(ends, default=0.0), 3 * values), 1.2 * values, 1e-9) if values else 0.1
 
 
 def _draw(axes: Axes, row: Row, y: float, limit: float) -> None:
@@ -179,7 +162,7 @@ def _draw(axes: Axes, row: Row, y: float, limit: float) -> None:
 
 def curves(results: Results, history: pd.DataFrame) -> Figure:
     """Loss and accuracy by epoch, means over seeds: two panels per experiment."""
-    names = list(results.config.experiments)
+    names = list(results.experiments)
     across = 2 if len(names) > 1 else 1
     lines = math.ceil(len(names) / across)
     with canvas(WIDTH, 1.95 * lines + 0.7) as figure:
@@ -187,7 +170,7 @@ def curves(results: Results, history: pd.DataFrame) -> Figure:
         panels = grid.reshape(lines * across, 2)
         for pair, name in zip(panels, names, strict=False):
             for axes, quantity in zip(pair, ("loss", "accuracy"), strict=True):
-                _curve(axes, results, history[history["experiment"] == name], quantity)
+                _curve(axes, results.sides_of(name), history[history["experiment"] == name], quantity)
                 axes.set_title(f"{name}: {quantity}")
         for column in (0, 1):
             _share_y(panels[: len(names), column])
@@ -197,7 +180,7 @@ def curves(results: Results, history: pd.DataFrame) -> Figure:
             axes.set_xlabel("epoch")
         parts = [Line2D([], [], color=GREY), Line2D([], [], color=GREY, linestyle=DASHES)]
         handles = [*handles_of(results, line=True), *parts]
-        labels = [*map(results.label, results.sides), "validation", "training"]
+        labels = [*map(results.label, results.trained), "validation", "training"]
         figure.legend(handles, labels, loc="outside upper left", ncols=8, fontsize=8.5)
         return finish(
             figure,
@@ -210,9 +193,9 @@ def curves(results: Results, history: pd.DataFrame) -> Figure:
         )
 
 
-def _curve(axes: Axes, results: Results, history: pd.DataFrame, quantity: str) -> None:
-    count = len(results.sides)
-    for place, side in enumerate(results.sides):
+def _curve(axes: Axes, sides: Sequence[Side], history: pd.DataFrame, quantity: str) -> None:
+    count = len(sides)
+    for place, side in enumerate(sides):
         mine = history[(history["backend"] == side.backend) & (history["device"] == side.device)]
         means = mine.groupby("epoch")[[f"validation_{quantity}", f"train_{quantity}"]].mean()
         width = 1.0 + min(1.2, 5 / count) * (count - 1 - place)
@@ -241,7 +224,7 @@ def _share_y(panels: Iterable[Axes]) -> None:
 
 def legend(axes: Axes, results: Results, title: str) -> None:
     """Above the axes."""
-    labels = list(map(results.label, results.sides))
+    labels = list(map(results.label, results.trained))
     box = axes.legend(
         handles_of(results), labels, title=title, loc="lower left", bbox_to_anchor=(0, 1), alignment="left",
         ncols=8, fontsize=8.5, borderaxespad=0.2, columnspacing=1.4, handletextpad=0.3,
@@ -251,10 +234,10 @@ def legend(axes: Axes, results: Results, title: str) -> None:
 
 def handles_of(results: Results, line: bool = False) -> list[Line2D]:
     if line:
-        return [Line2D([], [], color=colour(side), linewidth=2.5) for side in results.sides]
+        return [Line2D([], [], color=colour(side), linewidth=2.5) for side in results.trained]
     return [
         Line2D([], [], color=colour(side), marker=marker(side), markerfacecolor=face(side), linestyle="none")
-        for side in results.sides
+        for side in results.trained
     ]
 
 

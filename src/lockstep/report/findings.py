@@ -13,6 +13,7 @@ import pandas as pd
 
 from lockstep.report import tables, text
 from lockstep.report.certificates import Certified, largest
+from lockstep.report.effects.sentences import chance, pooled
 from lockstep.report.runs import COMPLETED, Results, Side
 from lockstep.statistics import CONFIDENCE, Estimate, binomial_error, estimate, paired
 
@@ -22,6 +23,8 @@ class Finding:
     question: str
     answer: str
     details: tuple[str, ...]
+    page: tuple[str, str] | None = None
+    """(file, title) of where to read more."""
 
 
 def findings(
@@ -30,6 +33,7 @@ def findings(
     return [
         same_run(results, certified),
         _agreement(results, frames["differences"]),
+        what_settings_do(results, frames["effects"]),
         _best(results),
         _outcomes(results),
     ]
@@ -58,7 +62,7 @@ def same_run(results: Results, certified: Sequence[Certified]) -> Finding:
         answer = f"Yes, {_precision(good)}: {n} of {total} {'is' if n == 1 else 'are'} in step{rest}."
     else:
         return Finding(question, "Not measured yet.", tuple(details))
-    return Finding(question, answer, (*details, "How this was measured: see the page “Conformance”."))
+    return Finding(question, answer, tuple(details), ("conformance.html", "How this was measured"))
 
 
 def _failure(each: Certified) -> str:
@@ -80,15 +84,6 @@ def _precision(good: Sequence[Certified]) -> str:
 def row_estimate(row: object) -> Estimate:
     """The estimate, in percentage points, in a row of the tables of differences and effects."""
     return Estimate(*(getattr(row, name) for name in tables.POINTS))
-
-
-def verdict(value: Estimate) -> str:
-    """What an interval lets one say about the sign of a difference."""
-    if value.n == 0:
-        return "no pair"
-    if not value.excludes_zero:
-        return "cannot tell"
-    return "higher" if value.mean > 0 else "lower"
 
 
 def _agreement(results: Results, differences: pd.DataFrame) -> Finding:
@@ -129,8 +124,7 @@ def _agree(apart: int, tested: int, pairs: int) -> str:
 def _hedge(estimates: list[Estimate]) -> str:
     """How much the intervals can carry."""
     without = sum(e.n > 1 and not e.has_interval for e in estimates)
-    least, most = min(e.n for e in estimates), max(e.n for e in estimates)
-    few = text.seeds(most) if least == most else f"{least} to {text.seeds(most)}"
+    few = text.seeds([e.n for e in estimates])
     hedge = f"{few}; an interval bounds a difference and proves no equality."
     if without:
         hedge += (
@@ -150,23 +144,55 @@ def _churn(shown: pd.DataFrame) -> str:
     )
 
 
+def what_settings_do(results: Results, effects: pd.DataFrame) -> Finding:
+    """Which experiments' accuracy can be told from the baseline's."""
+    question = "What do the settings do?"
+    shown = pooled(effects, "accuracy")
+    compared = [row for row in shown if row.n]
+    if not compared:
+        return Finding(
+            question, "Nothing to compare yet.", ("It takes the baseline and another experiment.",)
+        )
+    told = {word: [row for row in compared if row.verdict == word] for word in ("higher", "lower")}
+    parts = [
+        f"{word} with {text.listed([f'{row.experiment} ({text.points(row.mean)})' for row in rows])}"
+        for word, rows in told.items()
+        if rows
+    ]
+    unsure = [row.experiment for row in compared if row.verdict == "cannot tell"]
+    if parts:
+        answer = f"Test accuracy is {'; '.join(parts)}"
+        answer += f"; for {text.listed(unsure)} nobody can tell." if unsure else "."
+    else:
+        answer = f"Cannot tell: no effect on test accuracy is clear of 0 ({text.listed(unsure)})."
+    few = text.seeds([row.n for row in compared])
+    against = f"In points, against {compared[0].baseline} from the same seeds; {few}."
+    return Finding(
+        question, answer, (against, chance(shown)), ("effects.html", "All effects, with their intervals")
+    )
+
+
 def _best(results: Results) -> Finding:
     """The experiment with the highest mean, and its lead over the next, paired by seed."""
     question = "Which experiment is best?"
-    names = [
-        name for name in results.config.experiments if any(results.accuracies(name, s) for s in results.sides)
-    ]
-    means = _means_by_seed(results, names)
+    names = [name for name in results.experiments if any(results.accuracies(name, s) for s in results.sides)]
+    means, sides = _means_by_seed(results, names)
     if not means:
         return Finding(question, "Cannot tell yet.", ("No backend and seed completed every experiment.",))
     ranked = sorted(names, key=lambda name: -estimate(list(means[name].values())).mean)
     best, *others = ranked
     mean = estimate(list(means[best].values())).mean
     shared = text.count(len(means[best]), "seed")
-    highest = f"{best} has the highest mean test accuracy, {100 * mean:.2f} % (mean over backends, {shared})."
+    where = text.listed([results.label(side) for side in sides])
+    of = f"mean over {where}, {shared}" if len(sides) > 1 else f"{where}, {shared}"
+    highest = f"{best} has the highest mean test accuracy, {100 * mean:.2f} % ({of})."
     notes = [highest, _same_images(results, best, mean)]
     if not others:
         return Finding(question, f"Only {best} has results.", tuple(notes))
+    level = [name for name in ranked if mean - estimate(list(means[name].values())).mean < 1e-12]
+    if len(level) > 1:
+        notes[0] = f"{text.listed(level)} have the same mean test accuracy, {100 * mean:.2f} % ({of})."
+        return Finding(question, f"A tie: {text.listed(level)}.", tuple(notes))
     lead = Estimate(*tables.points(paired(means[others[0]], means[best])).values())
     notes.insert(
         1, f"Its lead over the next, {others[0]}, is {text.points(lead.mean)} points ({_interval(lead)})."
@@ -175,7 +201,7 @@ def _best(results: Results) -> Finding:
     return Finding(question, f"{best}, ahead of {others[0]}." if lead.excludes_zero else unsure, tuple(notes))
 
 
-def _means_by_seed(results: Results, names: list[str]) -> dict[str, dict[int, float]]:
+def _means_by_seed(results: Results, names: list[str]) -> tuple[dict[str, dict[int, float]], list[Side]]:
     """{experiment: {seed: mean accuracy over backends}} of the backends and seeds that all completed.
 
     With others in the mean, a cell that is missing in one experiment would tilt the comparison.
@@ -190,11 +216,12 @@ def _means_by_seed(results: Results, names: list[str]) -> dict[str, dict[int, fl
     }
     shared = set.intersection(*map(set, runs.values())) if runs else set()
     seeds = sorted({seed for _, seed in shared})
-    return {
+    means = {
         name: {seed: fmean(found[key] for key in shared if key[1] == seed) for seed in seeds}
         for name, found in runs.items()
         if shared
     }
+    return means, [side for side in results.sides if any(side == key[0] for key in shared)]
 
 
 def _same_images(results: Results, name: str, accuracy: float) -> str:

@@ -15,7 +15,7 @@ from lockstep import layer_table
 from lockstep.data.sources import find
 from lockstep.experiment import Experiment
 from lockstep.report import tables, text
-from lockstep.report.findings import row_estimate, verdict
+from lockstep.report.findings import row_estimate
 from lockstep.report.runs import Results, Run, Side
 from lockstep.report.style import colour
 from lockstep.spec import Spec
@@ -49,7 +49,7 @@ def accuracy(results: Results, frame: pd.DataFrame) -> Grid:
         extra = (text.number(row.cross_entropy, ".4f"), text.percent(row.seed_churn))
         return chip(results, Side(row.backend, row.device)), text.percent(row.mean), *spread, *extra
 
-    groups = _grouped(frame, lambda name, rows: name, cells)
+    groups = _grouped(frame, cells)
     for group in groups:
         spec = results.config.experiments[group.title].spec
         group.note = f"{spec.parameters:,} parameters, {spec.flops / 1e6:.2f} MFLOP an image"
@@ -64,20 +64,7 @@ def differences(results: Results, frame: pd.DataFrame) -> Grid:
         return pair, *_estimate(row), text.percent(row.churn), text.percent(row.seed_churn)
 
     columns = ("backends", *ESTIMATE, "churn, %", "churn between seeds, %")
-    return Grid(columns, 1, _grouped(frame, lambda name, rows: name, cells))
-
-
-def effects(results: Results, frame: pd.DataFrame) -> Grid:
-    def cells(row: Any) -> Sequence[str]:
-        name = (
-            f"{tables.ALL} backends"
-            if row.backend == tables.ALL
-            else chip(results, Side(row.backend, row.device))
-        )
-        return name, *_estimate(row)
-
-    groups = _grouped(frame, lambda name, rows: f"{name} − {rows.iloc[0].baseline}", cells)
-    return Grid(("backend", *ESTIMATE), 1, groups)
+    return Grid(columns, 1, _grouped(frame, cells))
 
 
 ESTIMATE = ("difference, points", "SD", "95 % interval", "n seeds", "verdict")
@@ -90,22 +77,20 @@ def _estimate(row: Any) -> tuple[str, ...]:
         text.number(value.sd, ".2f"),
         text.interval(value),
         str(value.n),
-        verdict(value),
+        text.verdict(value),
     )
 
 
-def _grouped(
-    frame: pd.DataFrame, title: Callable[[str, pd.DataFrame], str], cells: Callable[[Any], Sequence[str]]
-) -> list[Group]:
+def _grouped(frame: pd.DataFrame, cells: Callable[[Any], Sequence[str]]) -> list[Group]:
     return [
-        Group(title(str(name), rows), rows=[cells(row) for row in tables.rows(rows)])
+        Group(str(name), rows=[cells(row) for row in tables.rows(rows)])
         for name, rows in frame.groupby("experiment", sort=False)
     ]
 
 
 def errors(results: Results, experiment: str) -> Grid:
     rows = []
-    for side in results.sides:
+    for side in results.sides_of(experiment):
         predictions = [run.predictions for run in results.seeds(experiment, side).values()]
         wrong = [p["predicted"] != p["labels"] for p in predictions]
         mean = f"{np.mean([each.sum() for each in wrong]):.1f}" if wrong else text.NONE
@@ -119,24 +104,29 @@ def errors(results: Results, experiment: str) -> Grid:
 def errors_by_class(results: Results, first: Run) -> Grid:
     """Mean number of test images of each class that were taken for another."""
     classes = first.predictions["logits"].shape[1]
-    columns = []
-    for side in results.sides:
+    columns, sides = [], results.sides_of(first.cell.name)
+    for side in sides:
         wrong = [
             np.bincount(p["labels"][p["predicted"] != p["labels"]], minlength=classes)
             for p in (run.predictions for run in results.seeds(first.cell.name, side).values())
         ]
         columns.append([f"{n:.1f}" for n in np.mean(wrong, axis=0)] if wrong else [text.NONE] * classes)
     rows = [(str(label), *values) for label, values in enumerate(zip(*columns, strict=True))]
-    return Grid(("class", *(chip(results, side) for side in results.sides)), 1, [Group(rows=rows)])
+    return Grid(("class", *(chip(results, side) for side in sides)), 1, [Group(rows=rows)])
+
+
+OFF = "False"
+"""Of a setting that the first experiment does not have; said of none that is off."""
 
 
 def experiments(results: Results) -> Grid:
     """What each experiment changes in the first one."""
-    flat = {name: dict(_flatten(_named(e))) for name, e in results.config.experiments.items()}
-    first = next(iter(flat.values()))
+    known = {results.baseline: results.config.experiments[results.baseline], **results.experiments}
+    flat = {name: dict(_flatten(_named(experiment))) for name, experiment in known.items()}
+    first = flat[results.baseline]
     rows = []
     for name, settings in flat.items():
-        changes = [f"{key} {settings[key]}" for key in settings if settings[key] != first[key]]
+        changes = [f"{key} {settings[key]}" for key in settings if settings[key] != first.get(key, OFF)]
         rows.append((name, ", ".join(changes) or ("baseline" if settings is first else "nothing")))
     return Grid(("experiment", "what it changes"), 2, [Group(rows=rows)])
 
@@ -159,7 +149,7 @@ def _flatten(settings: dict[str, Any]) -> Iterable[tuple[str, str]]:
 def layers(results: Results) -> list[tuple[str, Grid, str]]:
     """(experiments, table, totals) of each distinct spec."""
     names: dict[Spec, list[str]] = {}
-    for name, experiment in results.config.experiments.items():
+    for name, experiment in results.experiments.items():
         names.setdefault(experiment.spec, []).append(name)
     return [
         (
@@ -172,23 +162,25 @@ def layers(results: Results) -> list[tuple[str, Grid, str]]:
 
 
 def timing(results: Results) -> Grid:
-    names = list(results.config.experiments)
-
     def typical(runs: Iterable[Run], key: str, format_: str) -> str:
         values = [run.provenance["times"].get(key) for run in runs]
         known = [value for value in values if value]
         return f"{median(known):{format_}}" if known else text.NONE
 
-    rows = []
-    for side in results.sides:
-        mine = [run for run in results.runs if run.usable and run.side == side]
-        speeds = [
-            typical([r for r in mine if r.cell.name == name], "images_per_second", ",.0f") for name in names
-        ]
-        start = (typical(mine, "import_s", ".2f"), typical(mine, "build_s", ".2f"))
-        rows.append((chip(results, side), *start, *speeds))
-    columns = ("backend", "import, s", "build, s", *(f"{name}, images/s" for name in names))
-    return Grid(columns, 1, [Group(rows=rows)])
+    def cells(name: str, side: Side) -> Sequence[str]:
+        runs = results.seeds(name, side).values()
+        formats = {"images_per_second": ",.0f", "import_s": ".2f", "build_s": ".2f"}
+        return (
+            chip(results, side),
+            *(typical(runs, key, each) for key, each in formats.items()),
+            str(len(runs)),
+        )
+
+    groups = [
+        Group(name, rows=[cells(name, side) for side in results.sides_of(name)])
+        for name in results.experiments
+    ]
+    return Grid(("backend", "images/s", "import, s", "build, s", "runs"), 1, groups)
 
 
 def unfinished(results: Results) -> Grid:

@@ -15,27 +15,33 @@ from lockstep.discovery import REFERENCE
 from lockstep.report import certificates, figures, grids, pictures, runs, tables, text, verdicts
 from lockstep.report.certificates import Certified
 from lockstep.report.divergence import divergence
+from lockstep.report.effects import page as effects
+from lockstep.report.effects.augmented import run_of
 from lockstep.report.environment import environment
 from lockstep.report.equivalence import margins
 from lockstep.report.explanation import paragraphs
-from lockstep.report.findings import findings, same_run
+from lockstep.report.findings import findings, same_run, what_settings_do
 from lockstep.report.runs import Results, Run, Side
 from lockstep.report.style import Figure
 from lockstep.results import write_text
 
-INDEX, CONFORMANCE = "index.html", "conformance.html"
+INDEX, CONFORMANCE, EFFECTS = "index.html", "conformance.html", "effects.html"
 
 
 def build(config: Config) -> Path:
-    """Write tables/, figures/, conformance.html and index.html into the config's reports folder."""
+    """Write tables/, figures/ and pages into the config's reports folder; returns the path of index.html."""
     results, certified = runs.read(config), certificates.read_all(config)
     frames = tables.build(results)
     tables.save(frames, config.reports / "tables")
     drawn = {figure.name: figure for figure in _figures(results, certified, frames)}
     for figure in drawn.values():
         write_text(config.reports / "figures" / f"{figure.name}.svg", figure.svg)
-    engine = _engine(results, drawn)
-    contents = {CONFORMANCE: _conformance(results, certified), INDEX: _index(results, certified, frames)}
+    engine = _engine(results, frames, drawn)
+    contents = {
+        CONFORMANCE: _conformance(results, certified),
+        EFFECTS: _effects(results, frames),
+        INDEX: _index(results, certified, frames),
+    }
     for name, content in contents.items():
         write_text(config.reports / name, engine.get_template(f"{name}.j2").render(content))
     return config.reports / INDEX
@@ -47,14 +53,14 @@ def _figures(results: Results, certified: list[Certified], frames: dict[str, Any
     yield from filter(None, (divergence(results, certified), margins(results, certified)))
     if len(frames["history"]):
         yield figures.curves(results, frames["history"])
+    augmented = run_of(results)
+    yield from effects.figures(results, frames, _images(results, augmented) if augmented else None)
     first = results.first
     if first is None:
         return
     yield figures.accuracies(results)
-    if results.pairs:
+    if any(map(results.pairs, results.experiments)):
         yield figures.pair_differences(results)
-    if len(results.config.experiments) > 1:
-        yield figures.effects(results)
     yield pictures.confusion(results, first)
     yield pictures.probabilities(results, first, _images(results, first))
     if "conv1/kernel" in first.cell.experiment.spec.weights:
@@ -72,7 +78,7 @@ def _images(results: Results, run: Run) -> Any:
     return pictures.load_images(folder, run.provenance["identity"]["data"])
 
 
-def _engine(results: Results, drawn: dict[str, Figure]) -> Environment:
+def _engine(results: Results, frames: dict[str, Any], drawn: dict[str, Figure]) -> Environment:
     """Templates, and what they all know."""
     folder = FileSystemLoader(Path(__file__).parent)
     engine = Environment(
@@ -83,7 +89,8 @@ def _engine(results: Results, drawn: dict[str, Figure]) -> Environment:
         "config": results.config,
         "sides": [grids.chip(results, side) for side in results.sides],
         "label": results.label,
-        "few": text.seeds(len(results.config.seeds)),
+        "few": text.seeds(results.counts),
+        "counted": lambda name: text.seeds([n for n in frames[name]["n"] if n]),
         "figures": drawn,
         "inline": lambda figure: Markup(figure.inline),
         "built": datetime.now(UTC).isoformat(sep=" ", timespec="minutes"),
@@ -95,6 +102,7 @@ def _index(results: Results, certified: list[Certified], frames: dict[str, Any])
     config, first = results.config, results.first
     return {
         "findings": findings(results, certified, frames),
+        "names": list(results.experiments),
         "cells": len(results.runs),
         "completed": sum(run.usable for run in results.runs),
         "first": first,
@@ -102,7 +110,6 @@ def _index(results: Results, certified: list[Certified], frames: dict[str, Any])
         "data_path": first and config.data_path(first.cell.experiment.data.source),
         "accuracy": grids.accuracy(results, frames["accuracy"]),
         "differences": grids.differences(results, frames["differences"]),
-        "effects": grids.effects(results, frames["effects"]),
         "experiments": grids.experiments(results),
         "errors": grids.errors(results, first.cell.name) if first else None,
         "errors_by_class": grids.errors_by_class(results, first) if first else None,
@@ -111,6 +118,15 @@ def _index(results: Results, certified: list[Certified], frames: dict[str, Any])
         "environment": environment(results),
         "unfinished": grids.unfinished(results),
         "tables": {name: len(frame) for name, frame in frames.items()},
+    }
+
+
+def _effects(results: Results, frames: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "finding": what_settings_do(results, frames["effects"]),
+        "experiments": list(results.experiments),
+        "settings": grids.experiments(results),
+        **effects.contents(results, frames),
     }
 
 

@@ -7,6 +7,7 @@ source code or the versions that happen to be here.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +20,14 @@ from lockstep.cell import FAILURE, OUTPUTS
 from lockstep.config import Cell, Config
 from lockstep.data import store
 from lockstep.discovery import find
+from lockstep.experiment import Experiment
+from lockstep.inside import Activity
 from lockstep.results import SCHEMA
 from lockstep.training import Epoch
 
 COMPLETED = "completed"
+METRICS = ("accuracy", "cross_entropy", "calibration_error")
+"""Of the test images of every completed run."""
 STALE = "results of another configuration; run snakemake again"
 
 
@@ -76,6 +81,15 @@ class Run:
         arrays = self.arrays("predictions.npz")
         return arrays | {"predicted": arrays["logits"].argmax(axis=-1)}
 
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "history.csv")
+
+    @property
+    def units(self) -> pd.DataFrame:
+        """What its activation layers did, epoch by epoch."""
+        return pd.read_csv(self.folder / "units.csv")
+
 
 @dataclass(frozen=True)
 class Results:
@@ -83,6 +97,32 @@ class Results:
 
     config: Config
     runs: list[Run]
+
+    @cached_property
+    def experiments(self) -> dict[str, Experiment]:
+        """Those of which something was to be trained; points of learning curves are none of their own."""
+        return {name: self.config.experiments[name] for name, _ in self._groups}
+
+    @property
+    def baseline(self) -> str:
+        """What the others are compared with; a config may train it nowhere."""
+        return next(iter(self.config.experiments))
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, Side], None]:
+        """(experiment, side) of every run that was to be, in the config's order."""
+        keys = ((run.cell.name, run.side) for run in self.runs)
+        return dict.fromkeys(key for key in keys if key[0] in self.config.experiments)
+
+    def sides_of(self, experiment: str) -> list[Side]:
+        """The backends that were to train an experiment, whether or not they did."""
+        return [side for side in self.sides if (experiment, side) in self._groups]
+
+    @property
+    def trained(self) -> list[Side]:
+        """The backends that were to train any experiment."""
+        wanted = {side for _, side in self._groups}
+        return [side for side in self.sides if side in wanted]
 
     @cached_property
     def usable(self) -> dict[tuple[str, Side], dict[int, Run]]:
@@ -101,19 +141,17 @@ class Results:
         return {seed: run.test("accuracy") for seed, run in self.seeds(experiment, side).items()}
 
     @property
+    def counts(self) -> list[int]:
+        """How many seeds each backend completed of each experiment, where it completed any."""
+        return [len(seeds) for key, seeds in self.usable.items() if key in self._groups]
+
+    @property
     def sides(self) -> list[Side]:
         return [Side(backend, device) for backend in self.config.backends for device in self.config.devices]
 
-    @property
-    def pairs(self) -> list[tuple[Side, Side]]:
-        """Backends on the same device, and devices of the same backend; the earlier one first."""
-        sides = self.sides
-        return [
-            (first, second)
-            for place, first in enumerate(sides)
-            for second in sides[place + 1 :]
-            if (first.backend == second.backend) != (first.device == second.device)
-        ]
+    def pairs(self, experiment: str) -> list[tuple[Side, Side]]:
+        """What can be compared of those that were to train an experiment."""
+        return pairs(self.sides_of(experiment))
 
     @property
     def problems(self) -> dict[tuple[str, Side, str, str, str], list[int]]:
@@ -131,7 +169,17 @@ class Results:
     @property
     def first(self) -> Run | None:
         """The completed run that stands for all in pictures: of the first experiment, backend and seed."""
-        return next((run for run in self.runs if run.usable), None)
+        return next((run for run in self.runs if run.usable and run.cell.name in self.experiments), None)
+
+
+def pairs(sides: Sequence[Side]) -> list[tuple[Side, Side]]:
+    """Backends on the same device, and devices of the same backend; the earlier one first."""
+    return [
+        (first, second)
+        for place, first in enumerate(sides)
+        for second in sides[place + 1 :]
+        if (first.backend == second.backend) != (first.device == second.device)
+    ]
 
 
 def read(config: Config) -> Results:
@@ -165,8 +213,9 @@ def _check(run: Run) -> None:
     if run.metrics["schema"] != SCHEMA or run.provenance["schema"] != SCHEMA:
         raise ValueError(f"not of schema {SCHEMA}")
     _ = run.provenance["identity"]["harness"], run.provenance["machine"]["system"], run.provenance["times"]
-    history = pd.read_csv(run.folder / "history.csv")
-    history[[column.name for column in fields(Epoch)]].astype(float)
+    run.history[[column.name for column in fields(Epoch)]].astype(float)
+    run.units[[column.name for column in fields(Activity)]].astype({"dead": float, "zeros": float})
+    _ = run.arrays("functions.npz")["z"]
     arrays = run.predictions
     if not len(arrays["logits"]) == len(arrays["labels"]) == len(arrays["index"]):
         raise ValueError("predictions.npz has arrays of different lengths")
@@ -179,7 +228,7 @@ def _check(run: Run) -> None:
         }
         if (
             tested != {len(arrays["logits"])}
-            or not np.isfinite([run.test("accuracy"), run.test("cross_entropy")]).all()
+            or not np.isfinite([run.test(metric) for metric in METRICS]).all()
         ):
             raise ValueError("metrics.json and predictions.npz do not fit each other")
 

@@ -35,9 +35,9 @@ def _accuracies(results: Results) -> Table:
     table = Table("experiment", "backend")
     table.add_column("test accuracy, %", justify="right")
     table.add_column("seeds", justify="right")
-    for name in results.config.experiments:
+    for name in results.experiments:
         table.add_section()
-        for place, side in enumerate(results.sides):
+        for place, side in enumerate(results.sides_of(name)):
             value = estimate(list(results.accuracies(name, side).values()))
             spread = f" ± {text.percent(value.sd)}" if value.n > 1 else ""
             shown = f"{text.percent(value.mean)}{spread}"

@@ -6,7 +6,7 @@ Accuracies are shares between 0 and 1; columns that end in `_points` are percent
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lockstep.inside import Activity
+from lockstep.report.effects import compare, functions, inside, sizes
 from lockstep.report.runs import Results, Run, Side
 from lockstep.results import write
 from lockstep.statistics import Estimate, churn, differences, estimate
-
-ALL = "all"
-"""Stands for the mean over backends and devices in the table of effects."""
 
 CELL = ["experiment", "backend", "device", "seed"]
 POINTS = ["mean_points", "sd_points", "low_points", "high_points", "n"]
@@ -31,7 +30,11 @@ COLUMNS = {
         *CELL[:3], "mean", "sd", "low", "high", "n", "cross_entropy", "seed_churn", "parameters", "flops"
     ],
     "differences": [*CELL[:3], "minus_backend", "minus_device", *POINTS, "churn", "seed_churn"],
-    "effects": ["experiment", "baseline", "backend", "device", *POINTS],
+    "effects": compare.COLUMNS,
+    "inside": inside.COLUMNS,
+    "units": [*CELL, *(field.name for field in fields(Activity))],
+    "functions": functions.COLUMNS,
+    "learning_curve": sizes.COLUMNS,
     "history": [*CELL, "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy"],
 }  # fmt: skip
 Row = dict[str, Any]
@@ -44,7 +47,11 @@ def build(results: Results) -> dict[str, pd.DataFrame]:
         "measurements": _measurements(results),
         "accuracy": _accuracy(results),
         "differences": _differences(results),
-        "effects": _effects(results),
+        "effects": compare.effects(results),
+        "inside": inside.table(results),
+        "units": _units(results),
+        "functions": functions.functions(results),
+        "learning_curve": sizes.learning_curve(results),
     }
     tables = {name: pd.DataFrame(list(content), columns=COLUMNS[name]) for name, content in contents.items()}
     return tables | {"history": _history(results)}
@@ -67,22 +74,6 @@ def pair_churn(results: Results, experiment: str, first: Side, second: Side) -> 
     return _mean(_churn(ones[seed], others[seed]) for seed in ones if seed in others)
 
 
-def effects_by_seed(
-    results: Results, experiment: str, baseline: str, sides: Iterable[Side]
-) -> dict[int, float]:
-    """{seed: accuracy of experiment minus baseline}, paired by backend and seed, mean over backends.
-
-    Backends trained from one seed are nearly copies of each other, so they are averaged before
-    anything is counted: n is the number of seeds.
-    """
-    found: dict[int, list[float]] = {}
-    for side in sides:
-        pairs = differences(results.accuracies(baseline, side), results.accuracies(experiment, side))
-        for seed, value in pairs.items():
-            found.setdefault(seed, []).append(value)
-    return {seed: float(np.mean(values)) for seed, values in sorted(found.items())}
-
-
 def _key(run: Run) -> Row:
     return {"experiment": run.cell.name, **run.side._asdict(), "seed": run.cell.seed}
 
@@ -101,8 +92,8 @@ def _measurements(results: Results) -> Iterable[Row]:
 
 
 def _accuracy(results: Results) -> Iterable[Row]:
-    for name, experiment in results.config.experiments.items():
-        for side in results.sides:
+    for name, experiment in results.experiments.items():
+        for side in results.sides_of(name):
             runs = list(results.seeds(name, side).values())
             yield {
                 "experiment": name,
@@ -116,8 +107,8 @@ def _accuracy(results: Results) -> Iterable[Row]:
 
 
 def _differences(results: Results) -> Iterable[Row]:
-    for name in results.config.experiments:
-        for first, second in results.pairs:
+    for name in results.experiments:
+        for first, second in results.pairs(name):
             pairs = differences(results.accuracies(name, first), results.accuracies(name, second))
             of_seeds = [seed_churn(list(results.seeds(name, side).values())) for side in (first, second)]
             yield {
@@ -131,14 +122,10 @@ def _differences(results: Results) -> Iterable[Row]:
             }
 
 
-def _effects(results: Results) -> Iterable[Row]:
-    baseline, *others = results.config.experiments
-    for name in others:
-        for side in [*results.sides, Side(ALL, ALL)]:
-            sides = results.sides if side == (ALL, ALL) else [side]
-            values = effects_by_seed(results, name, baseline, sides)
-            shown = points(estimate(list(values.values())))
-            yield {"experiment": name, "baseline": baseline, **side._asdict(), **shown}
+def _units(results: Results) -> Iterable[Row]:
+    for run in results.runs:
+        for row in rows(run.units) if run.usable else []:
+            yield _key(run) | row._asdict()
 
 
 def _history(results: Results) -> pd.DataFrame:
@@ -146,8 +133,7 @@ def _history(results: Results) -> pd.DataFrame:
     parts = []
     for run in results.runs:
         if run.has_results:
-            part = pd.read_csv(run.folder / "history.csv")
-            parts.append(part.assign(**_key(run))[COLUMNS["history"]])
+            parts.append(run.history.assign(**_key(run))[COLUMNS["history"]])
     filled = [part for part in parts if len(part)]  # pandas warns where an empty one is joined
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS["history"])
 

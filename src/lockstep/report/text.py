@@ -14,17 +14,29 @@ def percent(share: float, digits: int = 2) -> str:
     return NONE if math.isnan(share) else f"{100 * share:.{digits}f}"
 
 
-def points(value: float) -> str:
-    """A difference in percentage points, already times 100, with its sign and a real minus."""
-    return NONE if math.isnan(value) else _sign(value, f"{abs(value):.2f}")
+def points(value: float, digits: int = 2) -> str:
+    """A difference, in percentage points already times 100, with its sign and a real minus."""
+    return NONE if math.isnan(value) else _sign(value, f"{abs(value):.{digits}f}")
 
 
-def interval(estimate: Estimate, signed: bool = True) -> str:
+def interval(estimate: Estimate, signed: bool = True, digits: int = 2) -> str:
     """Of an estimate in percent or points."""
     if not estimate.has_interval:
         return estimate.why_no_interval
-    show = points if signed else "{:.2f}".format
-    return f"{show(estimate.low)} to {show(estimate.high)}"
+    low, high = (
+        points(end, digits) if signed else f"{end:.{digits}f}".replace("-", "−")
+        for end in (estimate.low, estimate.high)
+    )
+    return f"{low} to {high}"
+
+
+def verdict(value: Estimate) -> str:
+    """What an interval lets one say about the sign of a difference."""
+    if value.n == 0:
+        return "no pair"
+    if not value.excludes_zero:
+        return "cannot tell"
+    return "higher" if value.mean > 0 else "lower"
 
 
 def number(value: float | None, format_: str) -> str:
@@ -40,6 +52,11 @@ def scientific(value: float | None, signed: bool = False) -> str:
         digits, exponent = f"{abs(value):.1e}".split("e")
         size = f"{digits.removesuffix('.0')}e{int(exponent)}"
     return _sign(value, size) if signed or value < 0 else size
+
+
+def probability(p: float) -> str:
+    """ "= 0.62", "< 0.001" """
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
 def tiers(names: Sequence[str]) -> str:
@@ -63,11 +80,16 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def seeds(n: int) -> str:
-    """ "3 seeds: intervals are wide" """
-    if n < 2:
-        return f"{count(n, 'seed')}: no intervals"
-    return f"{n} seeds: intervals are wide" if n < FEW else f"{n} seeds"
+def seeds(counts: Sequence[int]) -> str:
+    """ "3 to 5 seeds: intervals are wide", of what was counted in several places"""
+    least, most = min(counts, default=0), max(counts, default=0)
+    shown = count(most, "seed") if least == most else f"{least} to {most} seeds"
+    if most < 2:
+        return f"{shown}: no intervals"
+    if least >= FEW:
+        return shown
+    which = "intervals are wide" if most < FEW else "some intervals are wide"
+    return f"{shown}: {which if least > 1 else f'{which}, or there is none'}"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -1,0 +1,1 @@
+"""What the settings do: the content of effects.html.  Start reading at page.py."""

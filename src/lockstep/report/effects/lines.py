@@ -1,0 +1,44 @@
+"""Lines with intervals over seeds, one colour for each experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Protocol
+
+from matplotlib.axes import Axes
+
+from lockstep.report.style import MARKERS, PALETTE
+from lockstep.statistics import Estimate
+
+
+class HasSeeds(Protocol):
+    @property
+    def seeds(self) -> Estimate: ...
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    return dict(zip(names, cycle(PALETTE), strict=False))
+
+
+def errorbars(
+    axes: Axes, levels: Mapping[float, HasSeeds], factor: float, colour: str, label: str, across: float = 1
+) -> None:
+    """Means with their 95 % intervals; a mean without one has no bar."""
+    values = {across * level: each.seeds for level, each in levels.items() if each.seeds.n}
+    place = PALETTE.index(colour)
+    means = [factor * value.mean for value in values.values()]
+    axes.plot(
+        list(values), means, MARKERS[place] + "-", color=colour, markersize=4.5, linewidth=1.5, label=label
+    )
+    for level, value in values.items():
+        if value.has_interval:
+            ends = [factor * value.low, factor * value.high]
+            axes.plot([level, level], ends, color=colour, linewidth=1.3, alpha=0.6)
+
+
+def legend(axes: Axes) -> None:
+    """Above the axes."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8.5, borderaxespad=0.2, columnspacing=1.4
+    )

@@ -1,0 +1,129 @@
+"""Results of a config that are written by hand, so that what a report says of them can be worked out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lockstep import discovery
+from lockstep.config import Cell, Config, load
+from lockstep.data import store
+from lockstep.evaluation import Measurement, measure
+from lockstep.inside import GRID
+from lockstep.report.effects.functions import formula, labels
+from lockstep.results import write_json, write_npz, write_text
+
+UNITS = "epoch,layer,function,units,dead,zeros\n"
+HEADER = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy\n"
+REASON = "MemoryError: [Errno 12] <not enough> & more"
+
+
+def functions_of(cell: Cell) -> dict[str, np.ndarray]:
+    """As a backend would compute them in float64."""
+    found = {"z": GRID}
+    for label in labels(cell.experiment.spec):
+        found[f"{label}/value"], found[f"{label}/derivative"] = formula(label, GRID)
+    return found
+
+
+@dataclass
+class Fake:
+    """A config whose results are written by hand: of ten test images, the first `wrong` are misclassified."""
+
+    config: Config
+
+    def cell(self, name: str, backend: str, seed: int) -> Cell:
+        return self.config.cell(name, backend, "cpu", seed)
+
+    def write(
+        self,
+        cell: Cell,
+        wrong: int,
+        outcome: str = "completed",
+        stale: bool = False,
+        first_epoch: float = 0.75,
+        inside: Sequence[Measurement] = (),
+        dead: float = 0.0,
+    ) -> None:
+        """first_epoch: validation accuracy after it; inside: more measurements; dead: share of dead units."""
+        folder, labels = self.config.folder(cell), np.arange(10)
+        logits = 4 * np.eye(10)[np.where(labels < wrong, (labels + 1) % 10, labels)]
+        completed = outcome == "completed"
+        settings = cell.experiment.settings | ({"optimizer": "another"} if stale else {})
+        validation = {1: first_epoch, 2: 0.75}
+        rows = [(e, 1 / e, 0.5, 0.5 / e, validation[e]) for e in (1, 2)] if completed else []
+        weights = {
+            key: np.full(shape, 0.1 + cell.seed) for key, shape in cell.experiment.spec.weights.items()
+        }
+        write_text(folder / "history.csv", HEADER + "".join(",".join(map(str, row)) + "\n" for row in rows))
+        units = [f"{e},activation1,relu,4,{dead},0.5\n" for e in (1, 2)]
+        write_text(folder / "units.csv", "".join([UNITS, *units]))
+        write_npz(folder / "functions.npz", functions_of(cell))
+        write_npz(folder / "predictions.npz", {"logits": logits, "labels": labels, "index": labels[::-1]})
+        write_npz(folder / "weights.npz", weights)
+        write_npz(folder / "best.npz", weights)
+        sources = {"data": "d" * 64, "harness": "h", "plugin": "p", "versions": {"numpy": "2"}}
+        provenance = {
+            "identity": {"experiment": settings, **sources},
+            "cell_hash": f"hash-{cell.seed}",
+            "environment": {"blas": "some"},
+            "machine": {"cpu": "a cpu", "cores": 2, "system": "Linux", "python": "3.11", "lockstep": "0"},
+            "git": {"commit": "abc", "dirty": False},
+            "times": {"import_s": 1.0, "build_s": 0.5, "images_per_second": 1234.0 if completed else None},
+        }  # fmt: skip
+        write_json(folder / "provenance.json", provenance)
+        reason = "" if completed else "the loss became NaN or infinite at step 3, in epoch 1"
+        measurements = [*measure(logits, labels, "test"), *inside] if completed else []
+        metrics = {
+            "outcome": outcome,
+            "reason": reason,
+            "epochs": len(rows),
+            "best_epoch": 2,
+            "measurements": measurements,
+        }
+        write_json(folder / "metrics.json", metrics)
+
+    def fail(self, cell: Cell) -> None:
+        write_json(
+            self.config.folder(cell) / "failure.json", {"reason": REASON, "traceback": "Traceback: <deep>"}
+        )
+
+
+def write_images(config: Config, images: np.ndarray, skipped: Sequence[store.Refused] = ()) -> None:
+    """The decoded source of the fakes: uint8 [n, 28, 28, 1]."""
+    folder, labels = config.data_path("mnist-5k"), np.arange(len(images)) % 10
+    decoded = store.write_arrays(folder, (28, 28, 1), [(images.tobytes(), labels)], 10)
+    about = {"sha256": "d" * 64}
+    store.finish(folder, "mnist-5k", [*"0123456789"], about, decoded._replace(skipped=skipped))
+
+
+@contextmanager
+def project(root: Path, config: str) -> Iterator[Config]:
+    """Three backends in a folder of their own, the last of them not installed; nothing has been run."""
+    for name in ("alpha", "beta", "ghost"):
+        write_text(
+            root / "backends" / name / "backend.py", "raise RuntimeError('a report imports no backend')\n"
+        )
+    write_text(root / "backends/ghost/requirements.txt", "no-such-distribution\n")
+    write_text(root / "config.yaml", config.format(root=root))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        discovery.plugins.cache_clear()
+        yield load(root / "config.yaml")
+    discovery.plugins.cache_clear()
+
+
+def table(page: Path, name: str) -> pd.DataFrame:
+    """As it is on disk, CSV and Parquet alike."""
+    frame = pd.read_csv(page.parent / "tables" / f"{name}.csv")
+    parquet = pd.read_parquet(page.parent / "tables" / f"{name}.parquet")
+    texts = {name: "" for name in ("reason", "condition", "agreement") if name in frame}
+    frame = frame.fillna(texts)  # CSV cannot tell an empty text from none
+    pd.testing.assert_frame_equal(frame, parquet, check_dtype=False)
+    return frame
