@@ -218,7 +218,7 @@ def test_findings_say_what_an_interval_shows(fake: Fake, tmp_path: Path):
             made.write(made.cell(name, "beta", seed), wrong)
     results = runs.read(made.config)
     _, agreement, settings, best, outcomes = findings(results, read_all(made.config), tables.build(results))
-    assert settings.answer == "Test accuracy is higher with tanh (+50.00)."
+    assert settings.answer == "Test accuracy is higher with tanh."
     assert best.answer == "tanh, ahead of plain."
     assert "excludes 0" in best.details[1]
     assert agreement.answer == "Cannot tell: none of 2 pairs has a 95 % interval yet."  # all differ by 0

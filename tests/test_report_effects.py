@@ -247,9 +247,7 @@ def test_findings_name_the_backends_and_the_effects(results: runs.Results):
         each.question: each for each in findings(results, read_all(results.config), tables.build(results))
     }
     settings = found["What do the settings do?"]
-    assert (
-        settings.answer == "Test accuracy is lower with same (−26.67); for dropped and moved nobody can tell."
-    )
+    assert settings.answer == "Test accuracy is lower with same; for dropped and moved nobody can tell."
     assert settings.page == ("effects.html", "All effects, with their intervals")
     # On beta and seeds 0 to 2: 0.767, 0.9, 0.8, 0.5; tanh has no results, and alpha no run of all.
     best = found["Which experiment is best?"]

@@ -155,9 +155,7 @@ def what_settings_do(results: Results, effects: pd.DataFrame) -> Finding:
         )
     told = {word: [row for row in compared if row.verdict == word] for word in ("higher", "lower")}
     parts = [
-        f"{word} with {text.listed([f'{row.experiment} ({text.points(row.mean)})' for row in rows])}"
-        for word, rows in told.items()
-        if rows
+        f"{word} with {text.listed([row.experiment for row in rows])}" for word, rows in told.items() if rows
     ]
     unsure = [row.experiment for row in compared if row.verdict == "cannot tell"]
     if parts:
@@ -166,7 +164,7 @@ def what_settings_do(results: Results, effects: pd.DataFrame) -> Finding:
     else:
         answer = f"Cannot tell: no effect on test accuracy is clear of 0 ({text.listed(unsure)})."
     few = text.seeds([row.n for row in compared])
-    against = f"In points, against {compared[0].baseline} from the same seeds; {few}."
+    against = f"Against {compared[0].baseline}, paired by seed; {few}."
     return Finding(
         question, answer, (against, chance(shown)), ("effects.html", "All effects, with their intervals")
     )
