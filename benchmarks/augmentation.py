@@ -29,10 +29,10 @@ def main() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     import numpy as np
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
-    from lockstep.data.mnist import read_mnist_5k
 
     from lockstep.data import draws
     from lockstep.data.augmentation import Augmentation, augment
+    from lockstep.data.mnist import read_mnist_5k
 
     images, _ = read_mnist_5k()
     images, ranges = images[: BATCH * BATCHES], Augmentation()
