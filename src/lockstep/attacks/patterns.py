@@ -86,13 +86,15 @@ class MaximumActivation:
         return self.fit(victim, images)(victim, images, labels)
 
 
-def picture(victim: Victim, shape: tuple[int, ...], unit: int, steps: int = STEPS) -> np.ndarray:
-    """What the network looks for: from grey, uphill to an image without a budget; float32 [H, W, C].
+def picture(victim: Victim, start: np.ndarray, unit: int, steps: int = STEPS) -> np.ndarray:
+    """What the network looks for: from an image uphill, without a budget; float32 [H, W, C], as `start`.
 
     Erhan et al. (2009), "Visualizing higher-layer features of a deep network".  Steps are along the
     gradient and of one length: its sign would draw every pixel that hardly matters black or white.
+    Grey and the mean image are good places to start, unless the unit is a relu that is 0 there.
     """
-    image, units = np.full((1, *shape), 0.5, np.float32), np.array([unit])
+    units = np.array([unit])
+    image = checked(start[np.newaxis], units)
     for _ in range(steps):
         step = PICTURE_STEP * steepest("l2", victim.gradient(image, units, _activation))
         image = clip(image + step.astype(np.float32))
