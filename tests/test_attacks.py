@@ -151,6 +151,22 @@ def test_the_gradient_by_pixels_is_that_of_preprocessing_and_network(loss):
     assert attacked.gradient(images, labels, uphill(loss, True)) == pytest.approx(-expected, abs=1e-8)
 
 
+def test_cross_entropy_in_float32_overstates_robustness(digits):
+    """The same decisions with logits 20 times as large: float32 loses the way up, and float64 does not."""
+    attacked, images, labels = digits
+    state = attacked.backend.dump()
+    sure = {name: 20 * value if name.startswith("dense1") else value for name, value in state.items()}
+    attacked.backend.load(sure)
+    logits = attacked.logits(images)
+    found = {loss: accuracy_under(FGSM(0.1, loss), attacked, images, labels) for loss in COTANGENTS}
+    attacked.backend.load(state)
+    assert not honesty.gradients_exist(logits, labels).passed
+    assert found["cross_entropy_float32"] > found["cross_entropy"] + 0.1
+    assert not honesty.float32_suffices(found["cross_entropy_float32"], found["cross_entropy"]).passed
+    plain = accuracy_under(FGSM(0.1), attacked, images, labels)
+    assert found["cross_entropy"] == pytest.approx(plain, abs=0.05)
+
+
 def test_a_tiny_gradient_does_not_underflow():
     """Weights that shrink a gradient to 1e-60 of its size would, with 1 - p_true for a factor, be 0."""
     attacked, (images, labels) = victim("float32"), problem()
@@ -289,6 +305,15 @@ def test_a_targeted_attack_reaches_its_class(digits, loss):
     untargeted = FGSM(0.2, loss)(attacked, images, wanted)
     targeted = FGSM(0.2, loss, targeted=True)(attacked, images, wanted)
     assert accuracy(attacked, targeted, wanted) > accuracy(attacked, untargeted, wanted)
+
+
+def test_a_diverged_network_is_not_attacked(digits):
+    attacked, images, labels = digits
+    state = attacked.backend.dump()
+    attacked.backend.load({name: value * np.nan for name, value in state.items()})
+    with pytest.raises(LockstepError, match="gradient: NaN or infinite; the network has diverged"):
+        FGSM(0.1)(attacked, images, labels)
+    attacked.backend.load(state)
 
 
 def test_a_universal_perturbation_is_one_for_all_and_hurts_others(digits):

@@ -1,7 +1,7 @@
 """One set of weights, attacked in every backend: the attacks must be the same.
 
-With a framework's own float32 cross-entropy they are not (two frameworks agree on as few as 58 % of images);
-with the loss in float64 what is left is the rounding of the networks.
+With cross-entropy in float32 they are not, where a network is sure of itself: here NumPy and JAX agree on
+85 % of images under FGSM.  With the loss in float64 what is left is the rounding of the networks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lockstep.attacks.losses import cross_entropy
 from lockstep.attacks.victim import Victim, with_victim
 from lockstep.discovery import plugins
 
-COUNT = 50
+COUNT = 500
 ATTACKS = [FGSM(0.1), PGD(0.1, steps=10, relative_step=0.2)]
 
 
@@ -38,12 +38,20 @@ class Attacked(NamedTuple):
     """Of each of ATTACKS."""
 
 
-@pytest.fixture(scope="module")
-def ask(worker, trained):
-    """(backend, work, ...) -> what `work` does with the victim in that backend's process."""
+@pytest.fixture(scope="module", params=[1, 20], ids=["", "sure of itself"])
+def ask(request, worker, trained):
+    """(backend, work, ...) -> what `work` does with the victim in that backend's process.
+
+    The network as it was trained, and one that says the same with logits 20 times as large: 1 - p_true is
+    below 1e-6 on most images, as it is after long training.
+    """
+    weights = {
+        name: weight * np.float32(request.param) if name.startswith("dense1") else weight
+        for name, weight in trained.weights.items()
+    }
 
     def asked(backend: str, work, *args):
-        parts = trained.spec, trained.weights, trained.affine, "float32"
+        parts = trained.spec, weights, trained.affine, "float32"
         return worker(backend, "float32").call(with_victim, *parts, work, *args)
 
     return asked

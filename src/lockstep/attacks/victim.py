@@ -54,8 +54,10 @@ class Victim:
                     f"labels: found {labels.max()}, expected 0 to {logits.shape[-1] - 1}: "
                     f"the network has {logits.shape[-1]} outputs"
                 )
-            by_input = pullback(cotangent(logits, labels).astype(self.dtype))
-            return np.asarray(by_input, np.float64) * self.affine.scale
+            by_input = np.asarray(pullback(cotangent(logits, labels).astype(self.dtype)), np.float64)
+            if not np.isfinite(by_input).all():
+                raise LockstepError("gradient: NaN or infinite; the network has diverged, do not attack it")
+            return by_input * self.affine.scale
 
         return in_batches(of_batch, images, labels, size=self.batch)
 
