@@ -588,6 +588,7 @@ def test_a_check_fails_and_says_why(check, detail):
         (lambda: FGSM(-0.1), "eps: found -0.1"),
         (lambda: FGSM(float("nan")), "eps: found nan"),
         (lambda: PGD(30.0, "l2", restarts=0), "restarts: found 0, expected a number, 1 or more"),
+        (lambda: PGD(0.1, restarts=2, random_start=False), "restarts: without a random start"),
         (lambda: PGD(2.0), "eps: found 2.0, expected a number, 0 to 1"),
         (lambda: PGD(0.1, "l1"), "norm: no norm 'l1'; there are: linf, l2"),
         (lambda: PGD(0.1, order="none"), "order: found 'none'"),

@@ -70,6 +70,8 @@ class PGD:
         require("steps", self.steps, 0)
         require("relative_step", self.relative_step, 0)
         require("restarts", self.restarts, 1)
+        if self.restarts > 1 and not self.random_start:
+            raise LockstepError("restarts: without a random start all are the same; leave them at 1")
         require("momentum", self.momentum or 0, 0)
         uphill(self.loss, self.targeted)
 

@@ -28,7 +28,7 @@ BLOCK = 64
 
 @dataclass(frozen=True)
 class Placement:
-    """Ranges; every image draws uniformly from them, and the patch's centre anywhere so that it fits."""
+    """Ranges; every image draws uniformly from them, and the centre from where the patch, upright, fits."""
 
     rotation: float = 20
     """Degrees, to either side."""
