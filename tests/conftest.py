@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from lockstep import discovery
 from lockstep.conformance.certificate import Certificate
 from lockstep.conformance.verify import Request, prepared_digits, verify
 from lockstep.conformance.worker import Worker
-from lockstep.discovery import Plugin, plugins
+from lockstep.data.dataset import Affine
+from lockstep.data.draws import epoch_order, initial_weights
+from lockstep.data.mnist import read_mnist_5k
+from lockstep.discovery import Plugin, find, load, plugins
+from lockstep.optimizer import Adam
+from lockstep.spec import Activation, Conv2D, Dense, Flatten, Spec
 
 ROOT = Path(__file__).parents[1]
 os.chdir(ROOT)  # `backends/` of this checkout is the one that is found
@@ -65,3 +71,37 @@ def certify(digits, monkeypatch) -> Iterator[Callable[..., Certificate]]:
 
     yield made
     discovery.plugins.cache_clear()
+
+
+class Trained(NamedTuple):
+    """A small network that tells digits apart, and 500 digits that it has not seen."""
+
+    spec: Spec
+    weights: dict[str, np.ndarray]
+    affine: Affine
+    images: np.ndarray
+    """float32 in [0, 1]."""
+    labels: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def trained() -> Trained:
+    """What attacks are tested on: three epochs by the reference, in float32; about a second."""
+    relu = Activation(function="relu")
+    convolutions = Conv2D(filters=8, kernel=5, stride=2), relu, Conv2D(filters=16, kernel=3, stride=2), relu
+    spec = Spec(input_shape=(28, 28, 1), layers=(*convolutions, Flatten(), Dense(units=10)))
+    adam, affine = Adam(learning_rate=3e-3), Affine(np.array(3.2), np.array(-0.42))
+    reference = load(find("numpy"))
+    backend = reference(spec, adam, device="cpu", dtype="float32", threads=1, deterministic=True)
+    backend.load(initial_weights(spec, 0, "float32"))
+    images, labels = read_mnist_5k()
+    order = epoch_order(len(labels), 0, 0)
+    unseen, seen = order[:500], order[500:]
+    for epoch in range(3):
+        rows = seen[epoch_order(len(seen), 0, epoch + 1)][: 70 * 64].reshape(70, 64)
+        targets = np.eye(10, dtype="float32")[labels[rows]]
+        backend.train_steps(affine(images[rows], "float32"), targets, {}, adam.scales(70 * epoch + 1, 70))
+    weights = {name: backend.dump()[name] for name in spec.weights}
+    return Trained(
+        spec, weights, affine, (images[unseen] / 255).astype("float32"), labels[unseen].astype(int)
+    )

@@ -38,16 +38,16 @@ def predict(backend: Backend, split: Split, transform: Affine, dtype: str) -> np
     return in_batches(logits, np.arange(len(split)))
 
 
-def in_batches(compute: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
-    """What `compute` gives for BATCH rows of the arrays at a time, joined: [n, ...].
+def in_batches(compute: Callable[..., np.ndarray], *arrays: np.ndarray, size: int = BATCH) -> np.ndarray:
+    """What `compute` gives for `size` rows of the arrays at a time, joined: [n, ...].
 
     The last batch is filled up with zeros, whose results are dropped.
     """
     parts = []
-    for start in range(0, len(arrays[0]), BATCH):
-        rows = [array[start : start + BATCH] for array in arrays]
+    for start in range(0, len(arrays[0]), size):
+        rows = [array[start : start + size] for array in arrays]
         count = len(rows[0])
-        full = [np.concatenate([r, np.zeros((BATCH - count, *r.shape[1:]), r.dtype)]) for r in rows]
+        full = [np.concatenate([r, np.zeros((size - count, *r.shape[1:]), r.dtype)]) for r in rows]
         parts.append(np.asarray(compute(*full))[:count])
     return np.concatenate(parts)
 

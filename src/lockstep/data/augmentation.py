@@ -79,7 +79,7 @@ def inverse_maps(settings: Augmentation, shape: tuple[int, ...], uniforms: np.nd
 
 
 def warp(images: np.ndarray, maps: np.ndarray, settings: Augmentation) -> np.ndarray:
-    """Bilinear samples of uint8 [n, H, W, C] at the places that `maps` gives: float32 [n, H, W, C].
+    """Bilinear samples of [n, H, W, C], uint8 or any scale, at the places of `maps`: float32 [n, H, W, C].
 
     Coordinates are integers in units of 2^-BITS pixels.  float32 would be off by more than 1e-6 of a
     pixel's value, and float64 takes twice as long.

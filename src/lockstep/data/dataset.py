@@ -57,7 +57,11 @@ class Affine:
 
     def __call__(self, images: np.ndarray, dtype: str) -> np.ndarray:
         """uint8 images [..., H, W, C] in the run's dtype; computed in float64, so every run agrees."""
-        return (images / 255 * self.scale + self.shift).astype(dtype)
+        return self.of_unit(images / 255, dtype)
+
+    def of_unit(self, images: np.ndarray, dtype: str) -> np.ndarray:
+        """The same of pixels in [0, 1] [..., H, W, C]; `scale`, float64, broadcasts against any of them."""
+        return (images * self.scale + self.shift).astype(dtype)
 
 
 def fit(preprocessing: Preprocessing, train: Images) -> Affine:

@@ -10,6 +10,7 @@ variants share initial weights and batch order.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import IntEnum
 
 import numpy as np
@@ -31,6 +32,10 @@ class Stream(IntEnum):
     WEIGHT_NOISE = 7
     SUBNETWORK = 8
     KNOCKOUT = 9
+    ATTACK_START = 10
+    ATTACK_NOISE = 11
+    PATCH = 12
+    CORRUPTION = 13
 
 
 def generator(seed: int, stream: Stream, index: int = 0, tensor: int = 0) -> np.random.Generator:
@@ -103,6 +108,21 @@ def _keep(node: Node, rng: np.random.Generator, batch: int) -> np.ndarray:
     # Comparing raw 32-bit words takes half the time of drawing floats; the rate is exact to 2^-32.
     words = rng.bit_generator.random_raw((count + 1) // 2).astype("<u8").view("<u4")[:count]
     return (words >= round(node.layer.rate * 2**32)).view(np.uint8).reshape(batch, *node.input_shape)
+
+
+def by_image(
+    seed: int,
+    stream: Stream,
+    first: int,
+    count: int,
+    draw: Callable[[np.random.Generator], np.ndarray],
+    tensor: int = 0,
+) -> np.ndarray:
+    """What `draw` takes from the generator of each of the images first, first + 1, ...: [count, ...].
+
+    Every image has a generator of its own, so an attack on a part of the images is a part of the attack.
+    """
+    return np.stack([draw(generator(seed, stream, index, tensor)) for index in range(first, first + count)])
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
