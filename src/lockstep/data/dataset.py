@@ -56,8 +56,9 @@ class Affine:
     shift: np.ndarray
 
     def __call__(self, images: np.ndarray, dtype: str) -> np.ndarray:
-        """uint8 images [..., H, W, C] in the run's dtype; computed in float64, so every run agrees."""
-        return self.of_unit(images / 255, dtype)
+        """Images of pixels 0 to 255 [..., H, W, C] in the run's dtype; computed in float64, so every run
+        agrees."""
+        return self.of_unit(images / np.float64(255), dtype)
 
     def of_unit(self, images: np.ndarray, dtype: str) -> np.ndarray:
         """The same of pixels in [0, 1] [..., H, W, C]; `scale`, float64, broadcasts against any of them."""
