@@ -104,7 +104,7 @@ def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Wa
     experiment, spec = cell.experiment, cell.experiment.spec
     times: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
     with _timed(times, "import_s"):
-        backend_class = _load_backend(cell)
+        backend_class = load_backend(cell)
     with _timed(times, "build_s"):
         dataset = load_data(cell, data)
         backend = build(backend_class, cell)
@@ -177,7 +177,7 @@ def _timed(times: dict[str, Any], name: str) -> Iterator[None]:
     times[name] = time.perf_counter() - start
 
 
-def _load_backend(cell: Cell) -> type[Backend]:
+def load_backend(cell: Cell) -> type[Backend]:
     plugin = discovery.find(cell.backend)
     if reason := plugin.unusable(cell.device):
         raise LockstepError(f"backend {cell.backend}: {reason}; see {plugin.folder}/requirements.txt")

@@ -193,6 +193,24 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command(rich_help_panel="prove")
+def attack(
+    folder: Annotated[Path, typer.Argument(metavar="CELL", help="folder of a finished cell")],
+    more: Annotated[list[float] | None, typer.Argument(metavar="", show_default=False)] = None,
+    name: Annotated[list[str], typer.Option("--attack", help="fgsm, pgd, ...; may be repeated")] = ["fgsm"],  # noqa: B006  typer reads it
+    eps: Annotated[list[float], typer.Option(help="one or more, of pixels in [0, 1]")] = [0.1, 0.2, 0.3],  # noqa: B006
+    steps: Annotated[int, typer.Option(min=1, help="of iterated attacks")] = 40,
+    images: Annotated[int, typer.Option(min=1, help="test images, the first ones")] = 500,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="of random starts and noise")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write accuracies")] = None,
+) -> None:
+    """Accuracy of a trained cell under attack: `lockstep attack CELL --attack pgd --eps 0.1 0.2 0.3`."""
+    from lockstep import trained
+    from lockstep.attacks import terminal
+
+    terminal.run(trained.read(folder), name, [*eps, *(more or [])], steps, images, seed, json_file, out)
+
+
 @app.command(rich_help_panel="extend")
 def spec(
     config: ConfigOption = DEFAULT,

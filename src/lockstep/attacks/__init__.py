@@ -4,5 +4,6 @@ victim.py    pixels -> logits, and the gradient by the pixels;  losses.py  what 
 gradient.py  FGSM, PGD;  balls.py  the budget: norms and projections
 patterns.py  one perturbation for all images;  patch.py  a sticker
 noise.py, corruptions.py  what asks no network;  attack.py  what all of these share
+named.py     by the names of a command line;  terminal.py  `lockstep attack`
 scores.py    accuracy under attack;  honesty.py  what must hold if an attack was strong enough
 """

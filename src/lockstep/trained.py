@@ -1,0 +1,69 @@
+"""A finished cell, opened again: its settings, its network, its data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from lockstep import cell as cells
+from lockstep.backend import Backend
+from lockstep.config import Cell
+from lockstep.data import sources
+from lockstep.data.dataset import Dataset
+from lockstep.errors import LockstepError
+from lockstep.experiment import Experiment
+from lockstep.results import read_npz
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a cell's folder holds; backend and data are opened when they are asked for."""
+
+    folder: Path
+    cell: Cell
+    weights: dict[str, np.ndarray]
+    """Of the last epoch."""
+
+    def backend(self) -> Backend:
+        """The network with its weights, in this process.  Raises LockstepError where it cannot run here."""
+        backend = cells.build(cells.load_backend(self.cell), self.cell)
+        backend.load(self.weights)
+        return backend
+
+    def dataset(self) -> Dataset:
+        """The data it was trained on, decoded again if it is gone.  Raises LockstepError."""
+        source = self.cell.experiment.data.source
+        # results/cells/experiment/backend/device/seed-0, and beside cells/ the data
+        folder = self.folder.resolve().parents[4] / "data" / sources.find(source).name
+        sources.ensure(source, folder)
+        return cells.load_data(self.cell, folder)
+
+
+def read(folder: Path) -> Trained:
+    """Open a cell's folder.  Raises LockstepError where it holds no finished run, or a damaged one."""
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text())
+        identity = json.loads((folder / "provenance.json").read_text())["identity"]
+        weights = read_npz(folder / "weights.npz")
+        outcome, settings = metrics["outcome"], dict(identity["experiment"])
+        layers = settings.pop("spec")["layers"]
+        experiment = Experiment.model_validate_json(json.dumps({**settings, "model": {"layers": layers}}))
+        name = folder.resolve().parents[2].name
+        cell = Cell(name, experiment, identity["backend"], identity["device"], identity["seed"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError, ValidationError) as error:
+        raise LockstepError(
+            f"{folder}: not a finished cell ({type(error).__name__}: {' '.join(str(error).split())[:80]}); "
+            "name a folder such as results/default/cells/baseline/torch/cpu/seed-0"
+        ) from None
+    if outcome != "completed":
+        raise LockstepError(f"{folder}: this run {outcome}: {metrics['reason']}; name a completed one")
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    if shapes != experiment.spec.weights:
+        raise LockstepError(
+            f"{folder / 'weights.npz'}: not of the spec in provenance.json; train the cell again"
+        )
+    return Trained(folder, cell, weights)

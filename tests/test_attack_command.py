@@ -1,0 +1,133 @@
+"""A finished cell opened again, and `lockstep attack` on it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from lockstep import cell as cells
+from lockstep import config as configs
+from lockstep import trained
+from lockstep.attacks.gradient import FGSM
+from lockstep.attacks.scores import accuracy_under
+from lockstep.attacks.victim import Victim
+from lockstep.errors import LockstepError
+from lockstep.evaluation import predict
+from lockstep.results import read_npz, write_npz
+from lockstep.training import Watcher
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory) -> Path:
+    """The folder of a small cell that has been trained."""
+    root = tmp_path_factory.mktemp("attacked")
+    layers = [{"kind": "flatten"}, {"kind": "dense", "units": 20}, {"kind": "activation"}]
+    layers += [{"kind": "dropout"}, {"kind": "dense", "units": 10}]
+    content = {
+        "results": str(root / "results"),
+        "reports": str(root / "reports"),
+        "seeds": [3],
+        "base": {
+            "data": {"train_size": 1000, "split_seed": 2},
+            "model": {"layers": layers, "activation": "leaky_relu", "slope": 0.1, "dropout": 0.2},
+            "optimizer": {"learning_rate": 0.003},
+            "training": {"epochs": 3, "batch_size": 32},
+        },
+        "experiments": {"small": {}},
+    }
+    (root / "config.yaml").write_text(yaml.safe_dump(content))
+    config = configs.load(root / "config.yaml")
+    wanted = config.cell("small", "numpy", "cpu", 3)
+    cells.run(config, wanted, Watcher())
+    return config.folder(wanted)
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    full = [sys.executable, "-m", "lockstep", "attack", *map(str, arguments)]
+    return subprocess.run(full, capture_output=True, text=True, timeout=120)
+
+
+def test_an_opened_cell_is_the_one_that_was_trained(cell):
+    found = trained.read(cell)
+    assert (found.cell.name, found.cell.backend, found.cell.seed) == ("small", "numpy", 3)
+    identity = json.loads((cell / "provenance.json").read_text())["identity"]
+    assert found.cell.experiment.settings == identity["experiment"]
+    data, stored = found.dataset(), read_npz(cell / "predictions.npz")
+    assert np.array_equal(data.test.index, stored["index"])
+    assert np.array_equal(predict(found.backend(), data.test, data.transform, "float32"), stored["logits"])
+
+
+def test_the_command_measures_what_the_attacks_do(cell, tmp_path):
+    path = tmp_path / "attacked.json"
+    run = command(
+        cell, "--attack", "fgsm", "--attack", "pgd", "--images", 60, "--json", path, "--eps", 0.05, 0.2
+    )
+    assert run.returncode == 0, run.stderr
+    assert "eps 0.05" in run.stdout
+    content = json.loads(path.read_text())
+    accuracies = {(row["attack"], row["eps"]): row["accuracy"] for row in content["accuracies"]}
+    assert set(accuracies) == {
+        (name, eps) for name in ("fgsm", "pgd", "uniform_noise") for eps in (0.05, 0.2)
+    }
+    found = trained.read(cell)
+    data = found.dataset()
+    pixels = data.test.images[:60].astype(np.float32) / 255
+    labels = data.test.labels[:60].astype(np.int64)
+    victim = Victim(found.backend(), data.transform, "float32")
+    assert accuracies["fgsm", 0.2] == accuracy_under(FGSM(0.2), victim, pixels, labels)
+    assert content["clean"] > 0.7 > 0.3 > accuracies["pgd", 0.2]
+    again = tmp_path / "again.json"
+    command(cell, "--attack", "fgsm", "--attack", "pgd", "--images", 60, "--json", again, "--eps", 0.05, 0.2)
+    assert again.read_text() == path.read_text()
+
+
+def test_a_number_that_cannot_be_trusted_comes_with_a_warning(cell):
+    """Two steps of a thirtieth of eps, from a random start, are weaker than one of eps."""
+    run = command(cell, "--attack", "fgsm", "--attack", "pgd", "--images", 60, "--eps", 0.1, "--steps", 2)
+    assert "warning: not true that PGD is at least as strong as FGSM" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--attack", "fgms"], "unknown attack 'fgms'; known: fgsm, bim, pgd"),
+        (["--eps", "1.5"], "eps: found 1.5, expected a number, 0 to 1"),
+    ],
+)
+def test_what_is_wrong_is_one_line(cell, arguments, message):
+    run = command(cell, *arguments)
+    assert run.returncode != 0
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_folder_without_a_finished_cell_is_named(cell, tmp_path):
+    with pytest.raises(LockstepError, match=r"nowhere: not a finished cell .*name a folder such as"):
+        trained.read(tmp_path / "nowhere")
+    for name, damage, message in (
+        ("metrics.json", lambda path: path.write_text("{}"), "not a finished cell"),
+        ("weights.npz", lambda path: path.write_bytes(b"half"), "not a finished cell"),
+        ("weights.npz", lambda path: write_npz(path, {"dense1/kernel": np.zeros(3)}), "not of the spec"),
+    ):
+        copy = tmp_path / "small/numpy/cpu/seed-3"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(cell, copy)
+        damage(copy / name)
+        with pytest.raises(LockstepError, match=message):
+            trained.read(copy)
+
+
+def test_a_diverged_cell_is_refused_with_its_reason(cell, tmp_path):
+    copy = tmp_path / "small/numpy/cpu/seed-3"
+    shutil.copytree(cell, copy)
+    metrics = json.loads((copy / "metrics.json").read_text())
+    (copy / "metrics.json").write_text(json.dumps({**metrics, "outcome": "diverged", "reason": "NaN at 3"}))
+    with pytest.raises(LockstepError, match="this run diverged: NaN at 3"):
+        trained.read(copy)
