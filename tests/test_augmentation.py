@@ -22,9 +22,15 @@ def uniforms(count: int, seed: int = 0) -> np.ndarray:
     return generator(seed, Stream.PROBLEM, 1).uniform(size=(count, UNIFORMS))
 
 
-def as_keras_draws(ranges: Augmentation, count: int, seed: int) -> tuple[np.ndarray, np.random.RandomState]:
-    """Uniforms as ImageDataGenerator draws them, one image after the other, a range of zero drawing none."""
+def as_keras_draws(
+    ranges: Augmentation, count: int, seed: int, skip: int = 0
+) -> tuple[np.ndarray, np.random.RandomState]:
+    """Uniforms as ImageDataGenerator draws them, one image after the other, a range of zero drawing none.
+
+    skip: images whose order is drawn first.
+    """
     draw = np.random.RandomState(seed)
+    draw.permutation(skip)
     wanted = [
         ranges.rotation,
         ranges.width_shift,
@@ -38,6 +44,13 @@ def as_keras_draws(ranges: Augmentation, count: int, seed: int) -> tuple[np.ndar
         row = [draw.random_sample() if value else 0.5 for value in wanted]
         rows.append([*row, draw.random_sample(), draw.random_sample()])
     return np.array(rows), draw
+
+
+def places(ranges: Augmentation, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Column and row that each pixel shows: [n, 28, 28]."""
+    maps = inverse_maps(ranges, (28, 28), draws)
+    grid = np.stack([*np.meshgrid(np.arange(28), np.arange(28)), np.ones((28, 28))])
+    return tuple(np.einsum("nij,jrc->inrc", maps, grid))
 
 
 @pytest.mark.parametrize(
@@ -72,11 +85,29 @@ def test_keras_images_from_keras_draws(ranges):
     assert state.random_sample() == np.random.random_sample()  # both have drawn as many numbers
     ours = augment(ranges, originals, draws) / 255
     if ranges.fill == "constant":  # a place within rounding of the edge may be called inside or outside
-        off = np.abs(ours - theirs) > 1e-6
-        assert off.mean() < 1e-4
+        x, y = places(ranges, draws)
+        edge = np.minimum(np.abs([x, x - 27]).min(axis=0), np.abs([y, y - 27]).min(axis=0)) < 1e-6
+        assert np.abs(ours - theirs)[~edge].max() < 1e-6
     else:
         assert np.abs(ours - theirs).max() < 1e-6
     assert np.abs(ours - originals / 255).mean() > 0.1
+
+
+def test_keras_batches_from_its_seeds():
+    """Its iterator draws from RandomState(seed + batch), in the first batch after the order of the images."""
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+    originals, ranges = images(40), Augmentation()
+    generator = ImageDataGenerator(
+        height_shift_range=0.2, width_shift_range=0.2, zoom_range=0.2, rotation_range=30, rescale=1 / 255
+    )
+    batches = generator.flow(originals.astype(np.float32), batch_size=16, seed=9, shuffle=True)
+    order = np.random.RandomState(9).permutation(40)
+    for batch in range(3):
+        rows = order[16 * batch : 16 * batch + 16]
+        draws, _ = as_keras_draws(ranges, len(rows), 9 + batch, skip=40 if batch == 0 else 0)
+        ours = augment(ranges, originals[rows], draws) / 255
+        assert np.abs(ours - next(batches)).max() < 1e-6
 
 
 def test_without_ranges_nothing_moves():

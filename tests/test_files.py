@@ -456,7 +456,7 @@ def test_an_interrupted_decode_never_looks_finished(tmp_path, monkeypatch):
         store.read(folder)
 
 
-def test_of_two_processes_one_decodes_and_the_other_waits(tmp_path, monkeypatch):
+def test_of_two_at_once_one_decodes_and_the_other_waits(tmp_path, monkeypatch):
     setting, folder, calls = directory(fill(tmp_path / "d", a=20, b=20)), tmp_path / "decoded", []
     prepare = sources.prepare
 

@@ -108,6 +108,16 @@ def test_dropout_keeps_expectations():
     assert fifty == pytest.approx(one / np.sqrt(50), rel=0.2)
 
 
+def test_expectations_are_lost_where_a_kink_follows_dropout():
+    """The mean of relu is not relu of the mean: no number of samples comes near dropout off."""
+    relu = {"kind": "activation", "function": "relu"}
+    late = [*LAYERS[:3], LAYERS[5], LAYERS[3], relu, LAYERS[6]]
+    spec, weights = network(late)
+    rows = Inside(make, spec).subnetworks(weights, *problem(), seed=0)
+    one, fifty = (value(rows, "expectation_error", f"subnetworks={n}") for n in (1, 50))
+    assert fifty > 2 * one / np.sqrt(50)
+
+
 def test_dropout_before_any_hidden_layer_samples_the_whole_network():
     early = [LAYERS[5], *LAYERS[:5], LAYERS[6]]
     spec, weights = network(early)
@@ -133,6 +143,12 @@ def test_knocked_out_units_are_zero_and_the_others_are_not_scaled():
             shares = probabilities(head(weights, kept))
             found.append(-np.log(shares[np.arange(70), labels]).mean())
         assert value(rows, "cross_entropy", f"knocked_out={share}") == pytest.approx(np.mean(found))
+
+
+def test_few_units_are_not_knocked_out_in_tenths():
+    few = [*LAYERS[:3], {"kind": "dense", "units": 9}, LAYERS[4], LAYERS[6]]
+    spec, weights = network(few)
+    assert Inside(make, spec).knockouts(weights, *problem(), seed=0) == []
 
 
 def test_what_a_network_does_not_have_is_not_measured():

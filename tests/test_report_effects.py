@@ -303,7 +303,7 @@ def test_a_slope_that_is_not_that_of_chance_is_told(results: runs.Results):
     for (name, what, level, metric), values in found.items():
         if (name, what, metric) == ("dropped", "subnetworks", "expectation_error"):
             values.runs = {run: level**-0.2 * (1 + 0.001 * run[1]) ** level for run in values.runs}
-    (sentence,) = dropout.expectation_sentences(found)
+    (sentence,) = dropout.expectation_sentences(results, found)
     assert "excludes the −0.500 of 1/√N" in sentence
 
 

@@ -120,6 +120,9 @@ def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Wa
     inside = Inside(partial(build, backend_class, cell), spec)
     looked_at = dataset.transform(dataset.validation.images[:BATCH], experiment.training.dtype)
 
+    if not done:
+        progress.activity = inside.activity(0, state, looked_at)
+
     def epoch_ended(progress: Progress) -> None:
         progress.activity += inside.activity(len(progress.history), backend.dump(), looked_at)
         if checkpoint.is_due() and len(progress.history) < experiment.training.epochs:

@@ -140,8 +140,8 @@ class Config:
 
     @property
     def sources(self) -> dict[str, sources.Chosen]:
-        """{name: setting} of the sources that the experiments read."""
-        settings = (experiment.data.source for experiment in self.experiments.values())
+        """{name: setting} of the sources that the training runs read."""
+        settings = dict.fromkeys(cell.experiment.data.source for cell in self.cells())
         return {sources.find(setting).name: setting for setting in settings}
 
 

@@ -34,12 +34,13 @@ class Activity:
     """One row of units.csv: what an activation layer does to validation images at the end of an epoch."""
 
     epoch: int
+    """0 before training."""
     layer: str
     function: str
     units: int
     """Channels after a convolution, elements of a vector otherwise."""
     dead: float
-    """Share of units whose output is 0 everywhere on every image: with relu, they no longer learn."""
+    """Share of units whose output is 0 everywhere on every one of these images; others may wake them."""
     zeros: float
     """Share of all outputs that are 0."""
 
@@ -97,8 +98,10 @@ class Inside:
         if not self.hidden or self.hidden[-1] + 1 == len(self.spec.nodes):
             return []
         start = self.hidden[-1] + 1
+        units, rows = self.spec.nodes[start].input_shape[-1], list[Measurement]()
+        if units < len(SHARES) + 1:  # tenths of so few would not be tenths
+            return rows
         features = self._run(0, start, state, images)
-        units, rows = features.shape[-1], []
         orders = [generator(seed, Stream.KNOCKOUT, draw).permutation(units) for draw in range(DRAWS)]
         for share in SHARES:
             draws = []

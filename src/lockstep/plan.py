@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lockstep.cell import made_by
 from lockstep.config import Cell, Config
 from lockstep.conformance.certificate import made_by as made_certificate
-from lockstep.data import store
+from lockstep.data.sources import is_prepared
 from lockstep.discovery import find
 from lockstep.freshness import certificate_hash, certificates
 from lockstep.identity import cell_hash
@@ -50,16 +50,21 @@ def stages(config: Config, planned: Sequence[Planned], cores: int) -> list[Stage
     main = [row for row in planned if row.cell.name in config.experiments]
     smaller = [row for row in planned if row.cell.name in config.smaller]
     training = [
-        Stage(name, sum(r.state == "done" for r in rows), len(waiting), _wall_minutes(waiting, cores))
+        Stage(
+            name,
+            sum(row.state == "done" for row in rows),
+            sum(row.minutes > 0 for row in rows),
+            _wall_minutes(rows, cores),
+        )
         for name, rows in (("training", main), ("learning curves", smaller))
-        if (waiting := [row for row in rows if row.minutes]) or rows
+        if rows
     ]
     return [_data(config, planned), *training, _proof(config)]
 
 
 def _data(config: Config, planned: Sequence[Planned]) -> Stage:
     sources = {row.cell.experiment.data.source for row in planned}
-    done = sum(bool(store.about(config.data_path(source))) for source in sources)
+    done = sum(is_prepared(source, config.data_path(source)) for source in sources)
     waiting = len(sources) - done
     return Stage("data", done, waiting, GUESS_DATA_MINUTES * waiting)
 

@@ -104,7 +104,7 @@ def load(
     if prepared.about["made_of"] != known.made_of:
         raise LockstepError(
             f"{folder}: wrong checksum: decoded from other data than {known.name} is now; "
-            f"run lockstep data {known.name}"
+            f"run lockstep data {known.name} with the config that reads it"
         )
     parts = known.split(prepared, split_seed)
     if train_size and train_size > len(parts.train):

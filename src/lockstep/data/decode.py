@@ -66,7 +66,9 @@ def _reader(
             content = file.read()
         image: Image.Image = Image.open(BytesIO(content), formats=FORMATS)
         if interpolation == "none" and image.size != shape:
-            raise Unusable(f"{image.height}x{image.width} pixels, expected {size[0]}x{size[1]}")
+            raise Unusable(
+                f"{image.height}x{image.width} pixels, expected {size[0]}x{size[1]}; or set interpolation"
+            )
         if image.mode not in EIGHT_BITS:
             raise Unusable(f"pixels of kind {image.mode}, expected 8 bits a channel")
         if image.mode != mode:

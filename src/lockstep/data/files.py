@@ -33,7 +33,7 @@ class ImageFiles(Settings):
     size: tuple[PositiveInt, PositiveInt] = Field(default=(28, 28), description="height and width")
     color_mode: ColourMode = "grayscale"
     interpolation: Interpolation = Field(
-        default="nearest", description="none: an image of another size is invalid"
+        default="none", description="how images of another size are resized; none: they are invalid"
     )
     invalid: Literal["fail", "skip"] = Field(
         default="fail", description="what an image leads to that cannot be used"

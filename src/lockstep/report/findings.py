@@ -251,10 +251,20 @@ def _sameness(results: Results) -> str:
     """Whether all results come from one place and one source: numbers of several need a second look."""
     known = [run.provenance for run in results.runs if run.has_results]
     machines = {json.dumps(provenance["machine"], sort_keys=True) for provenance in known}
-    sources = {provenance["identity"]["harness"] for provenance in known}
-    if len(machines) < 2 and len(sources) < 2:
+    harnesses = {provenance["identity"]["harness"] for provenance in known}
+    images: dict[str, set[str]] = {}
+    for provenance in known:
+        identity = provenance["identity"]
+        source = json.dumps(identity["experiment"]["data"]["source"], sort_keys=True)
+        images.setdefault(source, set()).add(identity["data"])
+    mixed = any(len(versions) > 1 for versions in images.values())
+    if len(machines) < 2 and len(harnesses) < 2 and not mixed:
         return "All results come from one machine and one version of the harness." if known else ""
-    where = f"{text.count(len(machines), 'machine')} and {text.count(len(sources), 'version')} of the harness"
+    where = (
+        f"{text.count(len(machines), 'machine')} and {text.count(len(harnesses), 'version')} of the harness"
+    )
+    if mixed:
+        where += ", and from changed images of one source, whose runs must not be compared"
     return f"The results come from {where}: see “Environment”."
 
 

@@ -118,6 +118,13 @@ class Results:
         """The backends that were to train an experiment, whether or not they did."""
         return [side for side in self.sides if (experiment, side) in self._groups]
 
+    @cached_property
+    def compared(self) -> list[Side]:
+        """The backends that were to train more than the baseline, if any was: experiments are compared on
+        those, so that no mean of the baseline is over others."""
+        more = {side for name, side in self._groups if name != self.baseline}
+        return [side for side in self.sides if side in more] or self.trained
+
     @property
     def trained(self) -> list[Side]:
         """The backends that were to train any experiment."""

@@ -153,7 +153,16 @@ def dead_sentences(results: Results, units: pd.DataFrame) -> list[str]:
             said.append(f"{name}: no dead unit in any layer ({few}).")
         else:
             spread = f"{text.interval(value, signed=False)}, {few}" if value.n > 1 else text.interval(value)
-            said.append(f"{name}: most in {worst}, {value.mean:.2f} % of its units ({spread}).")
+            start = (
+                100
+                * units[(units["experiment"] == name) & (units["layer"] == worst) & (units["epoch"] == 0)][
+                    "dead"
+                ].mean()
+            )
+            said.append(
+                f"{name}: most in {worst}, {value.mean:.2f} % of its units ({spread}); "
+                f"before training {text.number(start, '.2f')} %."
+            )
     return said
 
 

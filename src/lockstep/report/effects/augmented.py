@@ -31,11 +31,9 @@ def sheet(run: Run, images: np.ndarray) -> Figure:
     tested = set(run.predictions["index"].tolist())
     place = next(place for place in range(len(images)) if place not in tested)
     original = images[place]
-    versions = augment(
-        experiment.augmentation,
-        np.repeat(original[np.newaxis], SHOWN, axis=0),
-        draws(experiment.training.batch_size),
-    )
+    copies = np.repeat(original[np.newaxis], SHOWN, axis=0)
+    drawn = augment(experiment.augmentation, copies, draws(experiment.training.batch_size))
+    versions = np.rint(drawn).astype(np.uint8)  # of colours, matplotlib takes bytes
     with canvas(0.8 * WIDTH, 0.8 * WIDTH / ACROSS * 4 + 0.3) as figure:
         grid = figure.subplots(4, ACROSS)
         for axes, image in zip(grid.flat, [original, *versions], strict=True):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lockstep.report import text
-from lockstep.report.effects.metrics import METRICS, PRECISION, Metric
+from lockstep.report.effects.metrics import METRICS, Metric
 from lockstep.report.runs import Results, Side
 from lockstep.statistics import CONFIDENCE, differences, effect_size, estimate, heterogeneity, seeds_needed
 
@@ -97,7 +97,7 @@ def _row(
     agreed: tuple[str, float, float],
 ) -> dict[str, Any]:
     value = estimate(list(values.values()))
-    needed = seeds_needed(value.sd, PRECISION[metric.unit])
+    needed = seeds_needed(value.sd, metric.precision)
     ours, baseline = (results.config.experiments[each].spec for each in (name, results.baseline))
     return {
         "experiment": name,

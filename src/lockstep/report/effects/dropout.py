@@ -14,6 +14,7 @@ from lockstep.report.effects.compare import Runs
 from lockstep.report.effects.inside import KNOCKED_OUT, SUBNETWORKS, WHOLE, Key, Values, mean_of, whole_of
 from lockstep.report.effects.lines import colours, errorbars, legend
 from lockstep.report.effects.metrics import METRICS
+from lockstep.report.grids import Grid, Group
 from lockstep.report.runs import Results
 from lockstep.report.style import GREY, WIDTH, Figure, canvas, finish
 from lockstep.statistics import Estimate, differences
@@ -22,7 +23,7 @@ Inside = Mapping[Key, Values]
 QUALITY = ("accuracy", "cross_entropy", "calibration_error")
 TOLD = (0.5, 0.9)
 """Shares of knocked-out units that sentences are about."""
-MOST_LINES = 6
+MOST_LINES = 8
 
 
 def with_dropout(found: Inside) -> list[str]:
@@ -31,16 +32,10 @@ def with_dropout(found: Inside) -> list[str]:
 
 
 def shown_knockouts(results: Results, found: Inside) -> list[str]:
-    """The baseline, those with dropout or augmentation, then others while there is room for their lines."""
+    """The baseline and those with dropout, then others while there is room for their lines."""
     measured = list(dict.fromkeys(name for name, what, *_ in found if what == KNOCKED_OUT))
-    first = [
-        name
-        for name in measured
-        if name == results.baseline
-        or name in with_dropout(found)
-        or results.experiments[name].augmentation is not None
-    ]
-    few = measured if len(measured) <= MOST_LINES else first[:MOST_LINES] or measured[:1]
+    first = [name for name in measured if name in (results.baseline, *with_dropout(found))]
+    few = [*first, *(name for name in measured if name not in first)][:MOST_LINES]
     return [name for name in measured if name in few]
 
 
@@ -149,7 +144,7 @@ def _samples(axes: Axes) -> None:
     axes.set_xlabel("subnetworks N")
 
 
-def expectation_sentences(found: Inside) -> list[str]:
+def expectation_sentences(results: Results, found: Inside) -> list[str]:
     """How fast the distance falls: the slope of its logarithm, −0.5 for means of independent draws."""
     said = []
     for name in with_dropout(found):
@@ -172,9 +167,21 @@ def expectation_sentences(found: Inside) -> list[str]:
             f"{name}, {text.count(value.n, 'seed')}: from {first:g} to {last:g} subnetworks the distance "
             f"falls from {text.scientific(levels[first].seeds.mean)} to "
             f"{text.scientific(levels[last].seeds.mean)}. On logarithmic axes its slope is "
-            f"{text.points(value.mean, 3)}; {fits} the −0.500 of 1/√N."
+            f"{text.points(value.mean, 3)}; {fits} the −0.500 of 1/√N. {_follows(results, name)}"
         )
     return said
+
+
+def _follows(results: Results, name: str) -> str:
+    """What algebra says of the expectation of the logits."""
+    layers = results.experiments[name].spec.layers
+    after = layers[next(place for place, layer in enumerate(layers) if layer.kind == "dropout") :]
+    if any(layer.kind in ("activation", "max_pool") for layer in after):
+        return "Layers that are not linear follow dropout, so nothing promises that expectations are kept."
+    return (
+        "Only linear layers follow dropout, so the claim is exact here whatever was learnt, and this "
+        "measures that masks are drawn and scaled as they should be."
+    )
 
 
 def subnetwork_sentences(found: Inside) -> list[str]:
@@ -210,9 +217,8 @@ def _against_whole(found: Inside, name: str, level: float, metric: str) -> str:
 
 def redundancy_sentences(results: Results, found: Inside) -> list[str]:
     """What knocking out costs the baseline and those with dropout, and how the costs differ."""
-    told = [
-        name for name in shown_knockouts(results, found) if name in {results.baseline, *with_dropout(found)}
-    ]
+    measured = list(dict.fromkeys(name for name, what, *_ in found if what == KNOCKED_OUT))
+    told = [name for name in measured if name in {results.baseline, *with_dropout(found)}]
     said = []
     for name in told:
         for share in (share for share in TOLD if share in SHARES):
@@ -228,7 +234,46 @@ def redundancy_sentences(results: Results, found: Inside) -> list[str]:
                 )
                 change += f"; minus that of {results.baseline}: {_with_interval(more)}: {word}"
             said.append(f"{change}.")
+    if said and len(measured) > len(told):
+        said.append(_others(results, found, [name for name in measured if name not in told]))
     return said
+
+
+def _others(results: Results, found: Inside, names: Sequence[str]) -> str:
+    """Who else loses less than the baseline: dropout is not the only way."""
+    share = TOLD[-1]
+    start = _lost(found, results.baseline, share)
+    less = [
+        f"{name} by {_with_interval(more)}"
+        for name in names
+        if text.verdict(more := mean_of(differences(start, _lost(found, name, share)))) == "higher"
+    ]
+    return (
+        f"Without dropout, and with {100 * share:g} % knocked out, {text.count(len(names), 'experiment')} "
+        f"were measured too; of these, less than {results.baseline} lose: {text.listed(less)}."
+    )
+
+
+def costs(results: Results, found: Inside) -> Grid:
+    """What knocking out costs every experiment, dropout or not, beside what it costs the baseline."""
+    groups = []
+    for share in TOLD:
+        rows = []
+        for name in dict.fromkeys(name for name, what, *_ in found if what == KNOCKED_OUT):
+            lost = _lost(found, name, share)
+            value, more = mean_of(lost), mean_of(differences(_lost(found, results.baseline, share), lost))
+            own = text.points(value.mean), text.interval(value), str(value.n)
+            other = (text.points(more.mean), text.interval(more), text.verdict(more))
+            rows.append((name, *own, *(("", "", "") if name == results.baseline else other)))
+        groups.append(Group(f"{100 * share:g} % knocked out", rows=rows))
+    columns = (
+        "experiment",
+        "accuracy, points",
+        "95 % interval",
+        "n seeds",
+        f"minus that of {results.baseline}",
+    )
+    return Grid((*columns, "95 % interval", "verdict"), 1, groups if groups[0].rows else [])
 
 
 def _with_interval(value: Estimate) -> str:
@@ -246,7 +291,7 @@ def _lost(found: Inside, name: str, share: float) -> dict[Runs, float]:
 
 def sections(results: Results, found: Inside) -> Sequence[tuple[str, list[str]]]:
     return [
-        ("expectation", expectation_sentences(found)),
+        ("expectation", expectation_sentences(results, found)),
         ("subnetworks", subnetwork_sentences(found)),
         ("redundancy", redundancy_sentences(results, found)),
     ]

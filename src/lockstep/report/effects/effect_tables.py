@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from lockstep.report import tables, text
 from lockstep.report.effects.compare import ALL
-from lockstep.report.effects.metrics import METRICS, PRECISION, Metric
+from lockstep.report.effects.metrics import METRICS, Metric
 from lockstep.report.effects.sentences import agreed, estimate_of, pooled
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.runs import Results, Side
@@ -36,7 +36,7 @@ def _grid(results: Results, metric: Metric, frame: pd.DataFrame) -> Grid:
             groups.append(("" if place else str(name), who, *_numbers(metric, row)))
     columns = (
         "experiment", "backend", f"difference, {metric.unit}", "95 % interval", "verdict", "g", "n seeds",
-        f"seeds for ±{PRECISION[metric.unit]:g}", "parameters", "FLOPs", "do backends agree?",
+        f"seeds for ±{metric.precision:g}", "parameters", "FLOPs", "do backends agree?",
     )  # fmt: skip
     return Grid(columns, 2, [Group(rows=groups)])
 

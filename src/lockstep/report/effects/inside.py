@@ -47,7 +47,7 @@ def inside(results: Results) -> dict[Key, Values]:
     """Of all completed runs, in the order of the config; WHOLE is dropout off and nothing knocked out."""
     found: dict[Key, Values] = {}
     for run in results.runs:
-        if not run.usable or run.cell.name not in results.experiments:
+        if not run.usable or run.cell.name not in results.experiments or run.side not in results.compared:
             continue
         for what, level, metric, value, images in [*_whole(run), *_measured(run)]:
             values = found.setdefault((run.cell.name, what, level, metric), Values())
@@ -65,9 +65,7 @@ def _measured(run: Run) -> Iterable[tuple[str, float, str, float, int]]:
 
 def _whole(run: Run) -> Iterable[tuple[str, float, str, float, int]]:
     """The network as it is used, on the very images that its inside was measured on, from its logits."""
-    sizes = {
-        row["n"] for row in run.metrics["measurements"] if row["condition"].startswith(f"{KNOCKED_OUT}=")
-    }
+    sizes = {images for *_, images in _measured(run)}
     logits, labels = run.predictions["logits"], run.predictions["labels"]
     rows = looked_at(len(labels))
     if sizes != {len(rows)}:

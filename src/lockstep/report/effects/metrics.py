@@ -9,9 +9,6 @@ from lockstep.report import text
 from lockstep.report.runs import Run
 from lockstep.statistics import Estimate
 
-PRECISION = {"points": 0.25, "nats": 0.01}
-"""Half the width of an interval that would be narrow enough, by unit; what `seeds_needed` is counted for."""
-
 
 @dataclass(frozen=True)
 class Metric:
@@ -20,6 +17,8 @@ class Metric:
     unit: str
     value: Callable[[Run], float]
     """Of one run, in `unit`."""
+    precision: float
+    """Half the width of an interval that would be narrow enough; what `seeds_needed` is counted for."""
     explained: str
 
     @property
@@ -41,6 +40,7 @@ METRICS = {
             "Test accuracy",
             "points",
             lambda run: 100 * run.test("accuracy"),
+            0.25,
             "Share of test images classified rightly after the last epoch, in percentage points.",
         ),
         Metric(
@@ -48,6 +48,7 @@ METRICS = {
             "Test cross-entropy",
             "nats",
             lambda run: run.test("cross_entropy"),
+            0.01,
             "The loss on test images, in nats: how surprised the network is by the right answer; lower is "
             "better.",
         ),
@@ -56,6 +57,7 @@ METRICS = {
             "Calibration error",
             "points",
             lambda run: 100 * run.test("calibration_error"),
+            0.5,
             "How far confidence is from the share of right answers among images of like confidence (15 "
             "bins), in percentage points; lower is better.",
         ),
@@ -64,6 +66,7 @@ METRICS = {
             "Convergence",
             "points",
             lambda run: 100 * float(run.history["validation_accuracy"].iloc[0]),
+            1.0,
             "How fast it learns: validation accuracy after the first epoch, in percentage points.",
         ),
     )

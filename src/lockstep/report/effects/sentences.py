@@ -10,7 +10,7 @@ import pandas as pd
 
 from lockstep.report import text
 from lockstep.report.effects.compare import AGREE, ALL, DIFFER, UNKNOWN
-from lockstep.report.effects.metrics import METRICS, PRECISION
+from lockstep.report.effects.metrics import METRICS
 from lockstep.statistics import CONFIDENCE, Estimate
 
 
@@ -64,7 +64,7 @@ def _needed(row: Any) -> str:
     """How many seeds would tell, where there are too few."""
     if math.isnan(row.seeds_needed) or row.seeds_needed <= row.n:
         return ""
-    return f"; {row.seeds_needed:,.0f} seeds would be needed for ±{PRECISION[row.unit]:g}"
+    return f"; {row.seeds_needed:,.0f} seeds would be needed for ±{METRICS[row.metric].precision:g}"
 
 
 def agreed(row: Any) -> str:

@@ -117,13 +117,20 @@ def figure(results: Results, frame: pd.DataFrame) -> Figure | None:
             "learning_curve",
             "Test accuracy by the number of training images, on a logarithmic axis, for "
             f"{text.listed(names)}.",
-            "Smaller sets are parts of the larger ones. Bars: 95 % intervals over seeds."
+            f"Smaller sets are parts of the larger ones. {_epochs(frame)} Bars: 95 % intervals over seeds."
             + (
                 " Right: minus the baseline with as many images, paired by backend and seed."
                 if compared
                 else ""
             ),
         )
+
+
+def _epochs(frame: pd.DataFrame) -> str:
+    """How long each size was trained: fewer images are often seen more often."""
+    pairs = frame[["train_size", "epochs"]].drop_duplicates().sort_values("train_size")
+    listed = text.listed([f"{size:,} ({epochs})" for size, epochs in pairs.itertuples(index=False)])
+    return f"Images (epochs): {listed}."
 
 
 def _sizes(axes: Axes, sizes: Sequence[int]) -> None:
