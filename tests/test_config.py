@@ -196,3 +196,12 @@ def test_runs_are_the_union_of_their_blocks(tmp_path):
 def test_blocks_of_runs_say_what_is_wrong(tmp_path, runs, message):
     with pytest.raises(LockstepError, match=re.escape(message)):
         load(with_runs(tmp_path, runs))
+
+
+def test_the_sources_are_those_of_all_runs(tmp_path):
+    runs = "[{experiments: [baseline]}, {train_sizes: {9: {data: {source: mnist}}}}]"
+    assert set(load(with_runs(tmp_path, runs)).sources) == {"mnist-5k", "mnist"}
+    text = DEFAULT.read_text().replace("dropout: {model", "dropout: {data: {source: mnist}, model")
+    path = tmp_path / "untrained.yaml"
+    path.write_text(text[: text.index("runs:")] + "runs: [{experiments: [baseline]}]\n")
+    assert set(load(path).sources) == {"mnist-5k"}  # nothing that is trained reads the other

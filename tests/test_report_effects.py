@@ -24,7 +24,7 @@ from lockstep.report.effects import augmented, dropout
 from lockstep.report.effects.compare import agreement
 from lockstep.report.effects.functions import formula
 from lockstep.report.effects.inside import inside, looked_at
-from lockstep.report.findings import findings
+from lockstep.report.findings import findings, sameness
 from lockstep.report.runs import Side
 from lockstep.results import write_npz
 from lockstep.statistics import estimate
@@ -305,6 +305,39 @@ def test_a_slope_that_is_not_that_of_chance_is_told(results: runs.Results):
             values.runs = {run: level**-0.2 * (1 + 0.001 * run[1]) ** level for run in values.runs}
     (sentence,) = dropout.expectation_sentences(results, found)
     assert "excludes the −0.500 of 1/√N" in sentence
+
+
+def test_the_baseline_is_compared_on_the_backends_that_ran_more(config: Config):
+    wanted = {key for key in config.wanted if key[0] == "plain" or (key[0], key[1]) == ("dropped", "alpha")}
+    some = runs.read(replace(config, wanted=frozenset(wanted)))
+    assert [side.backend for side in some.compared] == ["alpha"]
+    sides = {side.backend for values in inside(some).values() for side, _ in values.runs}
+    assert sides == {"alpha"}
+    alone = runs.read(replace(config, wanted=frozenset(key for key in wanted if key[0] == "plain")))
+    assert alone.compared == alone.trained
+
+
+def test_a_network_without_knockouts_is_compared_with_itself_whole(results: runs.Results):
+    run = next(run for run in results.runs if run.usable and run.cell.name == "dropped")
+    rows = [row for row in run.metrics["measurements"] if not row["condition"].startswith("knocked_out")]
+    one = replace(results, runs=[replace(run, metrics=run.metrics | {"measurements": rows})])
+    assert ("dropped", "whole", "accuracy") in {(name, what, metric) for name, what, _, metric in inside(one)}
+
+
+def test_changed_images_of_one_source_are_told(results: runs.Results):
+    first, *others = results.runs
+    changed = first.provenance | {"identity": first.provenance["identity"] | {"data": "e" * 64}}
+    mixed = replace(results, runs=[replace(first, provenance=changed), *others])
+    assert "from changed images of one source" in sameness(mixed)
+    assert "from changed images" not in sameness(results)
+
+
+def test_coloured_digits_keep_their_colours(results: runs.Results, caplog: pytest.LogCaptureFixture):
+    run = augmented.run_of(results)
+    assert run is not None
+    svg = augmented.sheet(run, np.full((12, 28, 28, 3), 130, np.uint8)).svg
+    assert not caplog.text  # matplotlib says so when it clips colours
+    assert svg.count("<image") == 1 + augmented.SHOWN
 
 
 def test_contact_sheet_shows_what_training_draws(results: runs.Results):

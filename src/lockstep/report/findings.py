@@ -238,16 +238,16 @@ def _outcomes(results: Results) -> Finding:
     outcomes = Counter(run.outcome for run in results.runs)
     done, total = outcomes.pop(COMPLETED, 0), len(results.runs)
     if done == total:
-        return Finding(question, f"Yes: all {total} training runs completed.", (_sameness(results),))
+        return Finding(question, f"Yes: all {total} training runs completed.", (sameness(results),))
     rest = text.listed([f"{n} {outcome}" for outcome, n in outcomes.items()])
     return Finding(
         question,
         f"{done} of {total} training runs completed; {rest}.",
-        ("The reasons are listed under “Not completed”.", _sameness(results)),
+        ("The reasons are listed under “Not completed”.", sameness(results)),
     )
 
 
-def _sameness(results: Results) -> str:
+def sameness(results: Results) -> str:
     """Whether all results come from one place and one source: numbers of several need a second look."""
     known = [run.provenance for run in results.runs if run.has_results]
     machines = {json.dumps(provenance["machine"], sort_keys=True) for provenance in known}
