@@ -17,13 +17,13 @@ from lockstep import cell
 from lockstep.config import Config
 from lockstep.data.draws import augmentation
 from lockstep.evaluation import row
-from lockstep.inside import GRID, SAMPLES
+from lockstep.inside import GRID, SAMPLES, looked_at
 from lockstep.report import build, runs, tables, text
 from lockstep.report.certificates import read_all
 from lockstep.report.effects import augmented, dropout
 from lockstep.report.effects.compare import agreement
 from lockstep.report.effects.functions import formula
-from lockstep.report.effects.inside import inside, looked_at
+from lockstep.report.effects.inside import inside
 from lockstep.report.findings import findings, sameness
 from lockstep.report.runs import Side
 from lockstep.results import write_npz

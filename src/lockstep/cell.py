@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from lockstep import discovery, evaluation, process, provenance
@@ -28,7 +27,7 @@ from lockstep.data.draws import initial_weights
 from lockstep.errors import LockstepError, one_line
 from lockstep.evaluation import BATCH, Measurement
 from lockstep.identity import cell_hash, identity
-from lockstep.inside import Activity, Inside, State
+from lockstep.inside import Activity, Inside, State, looked_at
 from lockstep.results import write_json, write_npz, write_text
 from lockstep.spec import Spec
 from lockstep.training import Diverged, Epoch, Progress, Watcher, train
@@ -38,8 +37,6 @@ OUTPUTS = (
     "provenance.json",
 )  # fmt: skip
 FAILURE = "failure.json"
-INSIDE = 1_000
-"""Test images on which subnetworks and knocked-out units are measured."""
 
 
 def made_by(config: Config, cell: Cell) -> str | None:
@@ -118,15 +115,15 @@ def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Wa
     watch.images(done * len(dataset.train))
 
     inside = Inside(partial(build, backend_class, cell), spec)
-    looked_at = dataset.transform(dataset.validation.images[:BATCH], experiment.training.dtype)
-
+    shown = dataset.transform(dataset.validation.images[:BATCH], experiment.training.dtype)
     if not done:
-        progress.activity = inside.activity(0, state, looked_at)
+        progress.activity = inside.activity(0, state, shown)
 
     def epoch_ended(progress: Progress) -> None:
-        progress.activity += inside.activity(len(progress.history), backend.dump(), looked_at)
+        state = backend.dump()
+        progress.activity += inside.activity(len(progress.history), state, shown)
         if checkpoint.is_due() and len(progress.history) < experiment.training.epochs:
-            checkpoint.save(backend.dump(), progress)
+            checkpoint.save(state, progress)
         watch.epoch(progress)
 
     outcome, reason = "completed", ""
@@ -208,8 +205,7 @@ def load_data(cell: Cell, path: Path) -> datasets.Dataset:
 
 
 def _inside(inside: Inside, state: State, dataset: datasets.Dataset, cell: Cell) -> list[Measurement]:
-    """Of test images that stand for all: every so-many-th, as those of one place may be easier."""
-    rows = np.linspace(0, len(dataset.test) - 1, min(len(dataset.test), INSIDE)).astype(int)
+    rows = looked_at(len(dataset.test))
     images = dataset.transform(dataset.test.images[rows], cell.experiment.training.dtype)
     labels = dataset.test.labels[rows]
     return [

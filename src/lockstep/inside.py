@@ -25,6 +25,9 @@ DRAWS = 5
 GRID = np.linspace(-4, 4, 161)
 """Where activation functions are evaluated; 0 is one of the places."""
 
+IMAGES = 1_000
+"""Test images on which subnetworks and knocked-out units are measured, at most."""
+
 Make = Callable[[Spec], Backend]
 State = Mapping[str, np.ndarray]
 
@@ -43,6 +46,11 @@ class Activity:
     """Share of units whose output is 0 everywhere on every one of these images; others may wake them."""
     zeros: float
     """Share of all outputs that are 0."""
+
+
+def looked_at(images: int) -> np.ndarray:
+    """Positions of those that stand for so many: every so-many-th, as those of one place may be easier."""
+    return np.linspace(0, images - 1, min(images, IMAGES)).astype(int)
 
 
 class Inside:

@@ -49,8 +49,7 @@ def sheet(run: Run, images: np.ndarray) -> Figure:
             f"Image {place} of {find(experiment.data.source).name}, the first that is no test image, and "
             f"{SHOWN} augmented versions, drawn as {run.cell.name} draws for the first {SHOWN} images of "
             f"training with seed {SEED} (there for another image each). {_settings(experiment.augmentation)} "
-            "In training every "
-            "image is drawn anew each time that it is seen.",
+            "In training every image is drawn anew each time that it is seen.",
         )
 
 

@@ -49,7 +49,7 @@ def _expectation(found: Inside) -> Figure:
     with canvas(0.62 * WIDTH, 3.6) as figure:
         axes = figure.subplots()
         for name, colour in colours(names).items():
-            errorbars(axes, _levels(found, name, SUBNETWORKS, "expectation_error"), 1, colour, name)
+            errorbars(axes, _estimates(found, name, SUBNETWORKS, "expectation_error"), 1, colour, name)
         start = max(_start(found, name) for name in names)
         guide = [start / np.sqrt(n) for n in SAMPLES]
         axes.plot(SAMPLES, guide, color=GREY, linestyle=(0, (3, 2.5)), label="falls as 1/√N")
@@ -85,7 +85,7 @@ def _subnetworks(found: Inside) -> Figure:
         for axes, metric in zip(figure.subplots(1, 3), QUALITY, strict=True):
             factor = 1 if metric == "cross_entropy" else 100
             for name, colour in colours(names).items():
-                levels = _levels(found, name, SUBNETWORKS, metric)
+                levels = _estimates(found, name, SUBNETWORKS, metric)
                 errorbars(axes, levels, factor, colour, f"{name}: mean of N subnetworks")
                 whole = whole_of(found, (name, WHOLE, 0.0, metric)).seeds
                 if whole.n:
@@ -113,9 +113,9 @@ def _redundancy(results: Results, found: Inside) -> Figure:
     with canvas(0.8 * WIDTH, 3.9) as figure:
         axes = figure.subplots()
         for name, colour in colours(names).items():
-            levels = _levels(found, name, KNOCKED_OUT, "accuracy")
-            whole = whole_of(found, (name, WHOLE, 0.0, "accuracy"))
-            errorbars(axes, {0.0: whole, **levels} if whole.runs else levels, 100, colour, name, across=100)
+            levels = _estimates(found, name, KNOCKED_OUT, "accuracy")
+            whole = whole_of(found, (name, WHOLE, 0.0, "accuracy")).seeds
+            errorbars(axes, {0.0: whole, **levels}, 100, colour, name, across=100)
         axes.grid(axis="y")
         axes.set_xlabel("hidden units knocked out, %")
         axes.set_ylabel("test accuracy, %")
@@ -134,6 +134,10 @@ def _redundancy(results: Results, found: Inside) -> Figure:
 def _levels(found: Inside, name: str, what: str, metric: str) -> dict[float, Values]:
     levels = {key[2]: values for key, values in found.items() if (*key[:2], key[3]) == (name, what, metric)}
     return dict(sorted(levels.items()))
+
+
+def _estimates(found: Inside, name: str, what: str, metric: str) -> dict[float, Estimate]:
+    return {level: values.seeds for level, values in _levels(found, name, what, metric).items()}
 
 
 def _samples(axes: Axes) -> None:

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
-from lockstep.cell import INSIDE
 from lockstep.evaluation import probabilities, quality
+from lockstep.inside import looked_at
 from lockstep.report.effects.compare import Runs, by_seed
 from lockstep.report.runs import Results, Run
 from lockstep.statistics import Estimate, differences, estimate
@@ -72,11 +70,6 @@ def _whole(run: Run) -> Iterable[tuple[str, float, str, float, int]]:
         return
     for row in quality(probabilities(logits[rows]), labels[rows], ""):
         yield WHOLE, math.nan, row["metric"], row["value"], row["n"]
-
-
-def looked_at(images: int) -> np.ndarray:
-    """The test images that `cell` looks inside with, of so many; a test holds the two together."""
-    return np.linspace(0, images - 1, min(images, INSIDE)).astype(int)
 
 
 def whole_of(found: Mapping[Key, Values], key: Key) -> Values:

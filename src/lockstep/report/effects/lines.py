@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import Protocol
 
 from matplotlib.axes import Axes
 
@@ -12,20 +11,15 @@ from lockstep.report.style import MARKERS, PALETTE
 from lockstep.statistics import Estimate
 
 
-class HasSeeds(Protocol):
-    @property
-    def seeds(self) -> Estimate: ...
-
-
 def colours(names: Sequence[str]) -> dict[str, str]:
     return dict(zip(names, cycle(PALETTE), strict=False))
 
 
 def errorbars(
-    axes: Axes, levels: Mapping[float, HasSeeds], factor: float, colour: str, label: str, across: float = 1
+    axes: Axes, levels: Mapping[float, Estimate], factor: float, colour: str, label: str, across: float = 1
 ) -> None:
     """Means with their 95 % intervals; a mean without one has no bar."""
-    values = {across * level: each.seeds for level, each in levels.items() if each.seeds.n}
+    values = {across * level: each for level, each in levels.items() if each.n}
     place = PALETTE.index(colour)
     means = [factor * value.mean for value in values.values()]
     axes.plot(

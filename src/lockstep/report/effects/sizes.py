@@ -71,18 +71,12 @@ def _numbers(value: Estimate) -> tuple[float, ...]:
     return value.mean, value.sd, value.low, value.high, value.n
 
 
-class Point:
-    """One point of a line, in percent or points."""
-
-    def __init__(self, seeds: Estimate) -> None:
-        self.seeds = seeds
-
-
-def _points(frame: pd.DataFrame, name: str, columns: Sequence[str], factor: float) -> dict[float, Point]:
+def _points(frame: pd.DataFrame, name: str, columns: Sequence[str], factor: float) -> dict[float, Estimate]:
+    """The points of one line, in percent or points."""
     rows = frame[(frame["experiment"] == name) & (frame["backend"] == ALL)].set_index("train_size")
     found = {}
     for size, row in rows.iterrows():
-        found[float(str(size))] = Point(_estimate(row, columns, factor))
+        found[float(str(size))] = _estimate(row, columns, factor)
     return found
 
 
