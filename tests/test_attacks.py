@@ -307,7 +307,7 @@ def test_a_diverged_network_is_not_attacked(digits):
 
 def test_a_universal_perturbation_is_one_for_all_and_hurts_others(digits):
     attacked, images, labels = digits
-    pattern = Universal(0.2, steps=20, relative_step=0.1).fit(attacked, images[:50], labels[:50])
+    pattern = Universal(0.2, steps=20).fit(attacked, images[:50], labels[:50])
     assert pattern.delta.shape == (28, 28, 1)
     others = images[50:]
     assert np.array_equal(pattern(attacked, others, labels[50:]), np.clip(others + pattern.delta, 0, 1))
@@ -323,7 +323,7 @@ def test_maximum_activation_raises_a_class_or_a_hidden_unit(digits, trained):
     )
     hidden.load(trained.weights)
     for looked_at in (attacked, replace(attacked, backend=hidden)):
-        found = MaximumActivation(5, 0.2, steps=20, relative_step=0.1)(looked_at, images, labels)
+        found = MaximumActivation(5, 0.2, steps=20)(looked_at, images, labels)
         before, after = (looked_at.logits(x)[..., 5].mean() for x in (images, found))
         noise = looked_at.logits(UniformNoise(0.2)(looked_at, images, labels))[..., 5].mean()
         assert after > max(before, noise) + 0.05
@@ -367,7 +367,7 @@ def test_the_gradient_by_a_patch_is_the_transpose_of_placing_it():
 
 def test_a_patch_fools_more_than_a_grey_one(digits):
     attacked, images, labels = digits
-    attack = Patch(10, Placement(10, 0.1), steps=15, relative_step=0.1)
+    attack = Patch(10, Placement(10, 0.1), steps=15)
     fitted = attack.fit(attacked, images[:50], labels[:50])
     grey = replace(attack, steps=0).fit(attacked, images[:50], labels[:50])
     others, truth = images[50:], labels[50:]

@@ -126,7 +126,8 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(tmp_path):
 def test_a_killed_run_goes_on_and_ends_in_the_same_bits(tmp_path, backend):
     """In processes of their own, because one process holds one framework."""
     noise = {"label_smoothing": 0.1, "image_noise": 0.1, "weight_noise": 0.1}
-    settings = {"augmentation": {}, "regularisation": noise}
+    adversarial = {"attack": "pgd", "eps": 0.1, "steps": 2}
+    settings = {"augmentation": {}, "regularisation": {**noise, "adversarial": adversarial}}
     whole, cell = tiny(tmp_path / "whole", backend, tiny=settings)
     killed, _ = tiny(tmp_path / "killed", backend, tiny=settings)
     script = (

@@ -25,7 +25,7 @@ from lockstep.yaml_files import holds, read, validate
 Device = Literal["cpu", "gpu"]
 Tier = Literal["T0", "T1", "T2", "T3", "T4", "T5", "T6"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
-SECTIONS = ("Data", "Model", "Augmentation", "Regularisation", "Adam", "Training")
+SECTIONS = ("Data", "Model", "Augmentation", "Adversarial", "Regularisation", "Adam", "Training")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 Folder = Annotated[str, Field(pattern=r"^[^\x00{}]*[^\x00{}/.]$")]
 

@@ -107,6 +107,14 @@ def _activation(function: Function, slope: float | None) -> Activation:
         ) from None
 
 
+class Adversarial(Settings):
+    """Training on attacked images instead of the clean ones."""
+
+    attack: Literal["fgsm", "pgd"]
+    eps: float = Field(gt=0, le=1, description="of pixels in [0, 1]")
+    steps: PositiveInt = Field(default=10, description="of pgd")
+
+
 class Regularisation(Settings):
     """What makes training harder so that the network generalises; dropout is a layer of the model."""
 
@@ -118,6 +126,9 @@ class Regularisation(Settings):
     )
     weight_noise: float = Field(
         default=0, ge=0, description="deviation of normal noise on kernels, in those of their initial weights"
+    )
+    adversarial: Adversarial | None = Field(
+        default=None, description="attack the images of each step before it is taken"
     )
 
 

@@ -19,6 +19,13 @@ from lockstep.data import sources
 from lockstep.discovery import REFERENCE, find
 
 TRAINING_PATH = (
+    "adversarial",
+    "attacks",
+    "attacks.attack",
+    "attacks.balls",
+    "attacks.gradient",
+    "attacks.losses",
+    "attacks.victim",
     "backend",
     "cell",
     "checkpoint",

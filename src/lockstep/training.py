@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lockstep.adversarial import attacked
 from lockstep.backend import Backend
 from lockstep.data.ahead import ahead
 from lockstep.data.batches import Chunk, epoch_chunks
-from lockstep.data.dataset import Dataset
+from lockstep.data.dataset import UNIT, Dataset
 from lockstep.evaluation import check_logits, correct, cross_entropy, predict
 from lockstep.experiment import Experiment
 from lockstep.inside import Activity
@@ -122,10 +123,21 @@ def train_epoch(
         hits.append(correct(logits, chunk.targets).ravel())
         watch.images(loss.size)
 
-    for chunk in ahead(epoch_chunks(dataset, experiment, spec, seed, epoch)):
+    for chunk in _chunks(backend, spec, experiment, dataset, seed, epoch):
         waiting.append((chunk, backend.train_steps(*chunk.arguments)))
         if len(waiting) > 1:  # one call behind: an asynchronous device works while batches are made
             read()
     while waiting:
         read()
     return float(np.concatenate(losses).mean()), float(np.concatenate(hits).mean())
+
+
+def _chunks(
+    backend: Backend, spec: Spec, experiment: Experiment, dataset: Dataset, seed: int, epoch: int
+) -> Iterable[Chunk]:
+    """Made ahead of training, but for what depends on the weights."""
+    settings = experiment.regularisation.adversarial
+    if not settings:
+        return ahead(epoch_chunks(dataset, experiment, spec, seed, epoch))
+    clean = ahead(epoch_chunks(replace(dataset, transform=UNIT), experiment, spec, seed, epoch))
+    return attacked(clean, backend, dataset.transform, settings, seed)

@@ -15,8 +15,14 @@ from lockstep.data.draws import Stream, by_image
 from lockstep.errors import LockstepError
 
 STEPS = 40
-RELATIVE_STEP = 0.01 / 0.3
-"""Of eps: Madry et al. (2018) attack digits with eps 0.3 in 40 steps of 0.01."""
+
+
+def stride(steps: int) -> float:
+    """Length of a step in units of eps: 0.01 / 0.3, with which Madry et al. (2018) attack digits in 40 steps.
+
+    Fewer steps are longer, so that together they still cross the ball; more are not shorter.
+    """
+    return 0.01 / 0.3 * max(1, STEPS / max(steps, 1))
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ class PGD:
     eps: float
     norm: Norm = "linf"
     steps: int = STEPS
-    relative_step: float = RELATIVE_STEP
+    relative_step: float | None = None
+    """Default: `stride(steps)`."""
     random_start: bool = True
     restarts: int = 1
     momentum: float | None = None
@@ -68,7 +75,7 @@ class PGD:
             )
         require("eps", self.eps, 0, *([1] if self.norm == "linf" else []))
         require("steps", self.steps, 0)
-        require("relative_step", self.relative_step, 0)
+        require("relative_step", self.relative_step or 0, 0)
         require("restarts", self.restarts, 1)
         if self.restarts > 1 and not self.random_start:
             raise LockstepError("restarts: without a random start all are the same; leave them at 1")
@@ -102,11 +109,12 @@ class PGD:
 
     def _climb(self, victim: Victim, images: np.ndarray, labels: np.ndarray, start: np.ndarray) -> np.ndarray:
         cotangent, x, velocity = uphill(self.loss, self.targeted), start, np.zeros(images.shape)
+        length = self.eps * (self.relative_step or stride(self.steps))
         for _ in range(self.steps):
             gradient = victim.gradient(x, labels, cotangent)
             if self.momentum is not None:
                 gradient = velocity = self.momentum * velocity + _over_l1(gradient)
-            step = self.relative_step * self.eps * balls.steepest(self.norm, gradient)
+            step = length * balls.steepest(self.norm, gradient)
             x = balls.inside(self.norm, self.order, images, self.eps, x + step.astype(np.float32))
         return x
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from lockstep.attacks.attack import checked, require
 from lockstep.attacks.balls import clip
-from lockstep.attacks.gradient import RELATIVE_STEP, STEPS
+from lockstep.attacks.gradient import STEPS, stride
 from lockstep.attacks.losses import Name, uphill
 from lockstep.attacks.victim import Victim
 from lockstep.data.draws import Stream, by_image
@@ -91,14 +91,12 @@ class Patch:
     size: int = 8
     placement: Placement = Placement()
     steps: int = STEPS
-    relative_step: float = RELATIVE_STEP
     loss: Name = "cross_entropy"
     targeted: bool = False
 
     def __post_init__(self) -> None:
         require("size", self.size, 1)
         require("steps", self.steps, 0)
-        require("relative_step", self.relative_step, 0)
         uphill(self.loss, self.targeted)
 
     def fit(self, victim: Victim, images: np.ndarray, labels: np.ndarray, seed: int = 0) -> Sticker:
@@ -119,7 +117,7 @@ class Patch:
             for block, (rows, columns) in _blocks(self.placement, self.size, images.shape, uniforms):
                 by_column = columns[..., np.newaxis] * by_pixel[block][:, :, np.newaxis]
                 by_patch += np.tensordot(rows, by_column, axes=([0, 1], [0, 1]))
-            patch = clip(patch + np.float32(self.relative_step) * np.sign(by_patch, dtype=np.float32))
+            patch = clip(patch + np.float32(stride(self.steps)) * np.sign(by_patch, dtype=np.float32))
         return Sticker(patch, self.placement)
 
     def __call__(

@@ -14,7 +14,7 @@ import numpy as np
 
 from lockstep.attacks.attack import checked, require
 from lockstep.attacks.balls import clip, steepest
-from lockstep.attacks.gradient import RELATIVE_STEP, STEPS
+from lockstep.attacks.gradient import STEPS, stride
 from lockstep.attacks.losses import Name, uphill
 from lockstep.attacks.victim import Cotangent, Victim
 
@@ -40,17 +40,16 @@ class Universal:
 
     eps: float
     steps: int = STEPS
-    relative_step: float = RELATIVE_STEP
     loss: Name = "cross_entropy"
     targeted: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.eps, self.steps, self.relative_step)
+        _require(self.eps, self.steps)
         uphill(self.loss, self.targeted)
 
     def fit(self, victim: Victim, images: np.ndarray, labels: np.ndarray) -> Pattern:
         cotangent = uphill(self.loss, self.targeted)
-        return _climb(victim, images, labels, cotangent, self.eps, self.steps, self.relative_step)
+        return _climb(victim, images, labels, cotangent, self.eps, self.steps)
 
     def __call__(
         self, victim: Victim, images: np.ndarray, labels: np.ndarray, seed: int = 0, first: int = 0
@@ -70,15 +69,14 @@ class MaximumActivation:
     unit: int
     eps: float
     steps: int = STEPS
-    relative_step: float = RELATIVE_STEP
 
     def __post_init__(self) -> None:
-        _require(self.eps, self.steps, self.relative_step)
+        _require(self.eps, self.steps)
         require("unit", self.unit, 0)
 
     def fit(self, victim: Victim, images: np.ndarray) -> Pattern:
         units = np.full(len(images), self.unit)
-        return _climb(victim, images, units, _activation, self.eps, self.steps, self.relative_step)
+        return _climb(victim, images, units, _activation, self.eps, self.steps)
 
     def __call__(
         self, victim: Victim, images: np.ndarray, labels: np.ndarray, seed: int = 0, first: int = 0
@@ -108,13 +106,12 @@ def _climb(
     cotangent: Cotangent,
     eps: float,
     steps: int,
-    relative_step: float,
 ) -> Pattern:
     images = checked(images, labels)
     delta = np.zeros(images.shape[1:], np.float32)
     for _ in range(steps):
         gradient = victim.gradient(clip(images + delta), labels, cotangent).sum(axis=0)
-        step = relative_step * eps * np.sign(gradient)
+        step = stride(steps) * eps * np.sign(gradient)
         delta = np.clip(delta + step.astype(np.float32), -eps, eps)
     return Pattern(delta)
 
@@ -127,7 +124,6 @@ def _activation(outputs: np.ndarray, units: np.ndarray) -> np.ndarray:
     return found
 
 
-def _require(eps: float, steps: int, relative_step: float) -> None:
+def _require(eps: float, steps: int) -> None:
     require("eps", eps, 0, 1)
     require("steps", steps, 0)
-    require("relative_step", relative_step, 0)

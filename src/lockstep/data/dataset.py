@@ -65,11 +65,15 @@ class Affine:
         return (images * self.scale + self.shift).astype(dtype)
 
 
+UNIT = Affine(np.array(1.0), np.array(0.0))
+"""Pixels in [0, 1] as they are."""
+
+
 def fit(preprocessing: Preprocessing, train: Images) -> Affine:
     """unit: pixels in [0, 1].  centred: minus the training mean of each pixel, over one global
     standard deviation of all training pixels."""
     if preprocessing == "unit":
-        return Affine(np.array(1.0), np.array(0.0))
+        return UNIT
     # Sums of integers are exact, so the result does not depend on their order, nor on the chunks.
     totals, squares = np.zeros(train.source.shape[1:], np.int64), np.int64(0)
     in_file = Images(train.source, np.sort(train.index))
