@@ -188,7 +188,8 @@ def test_a_targeted_attack_is_foolboxs(sides, foolbox, same_softmax):
         0.2,
         TargetedMisclassification(torch.from_numpy(wanted)),
     )
-    ours = PGD(0.2, steps=10, random_start=False, loss=FLOAT32, targeted=True)
+    step = {"steps": 10, "relative_step": 0.01 / 0.3}
+    ours = PGD(0.2, **step, random_start=False, loss=FLOAT32, targeted=True)
     assert np.array_equal(ours(sides.ours, sides.images, wanted), theirs)
 
 
