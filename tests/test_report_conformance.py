@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from lockstep import discovery, identity
-from lockstep.config import TIERS, Config, load
+from lockstep.config import Config, load
+from lockstep.config_file import TIERS
 from lockstep.conformance.certificate import FILES, Certificate, Check, Curve, Diagnosis, Pair, Verdict, write
 from lockstep.report import build, runs, summary, text
 from lockstep.report.certificates import Certified, read_all

@@ -11,69 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, get_args
 
-from pydantic import Field, PositiveInt
-
+from lockstep.config_file import Attacks, Block, ConfigFile, Conformance, Device, Runs
 from lockstep.data import sources
 from lockstep.discovery import find, plugins
 from lockstep.errors import LockstepError
 from lockstep.experiment import Experiment
-from lockstep.settings import Settings
 from lockstep.yaml_files import holds, read, validate
 
-Device = Literal["cpu", "gpu"]
-Tier = Literal["T0", "T1", "T2", "T3", "T4", "T5", "T6"]
-TIERS: tuple[Tier, ...] = get_args(Tier)
 SECTIONS = ("Data", "Model", "Augmentation", "Adversarial", "Regularisation", "Adam", "Training")
+FIELDS = ("experiments", "backends", "devices", "seeds")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-Folder = Annotated[str, Field(pattern=r"^[^\x00{}]*[^\x00{}/.]$")]
-
-
-class Conformance(Settings):
-    """Which tiers of the proof the pipeline runs for each backend and device; see docs/contract.md."""
-
-    tiers: list[Tier] = Field(default=[*TIERS[:5]], description="T0 to T4 take less than a minute")
-    steps: PositiveInt = Field(default=500, description="of T5; fewer cannot tell")
-    pairs: PositiveInt = Field(default=8, description="of T6; fewer cannot tell")
-
-
-Seeds = list[Annotated[int, Field(ge=0, lt=2**63)]]
-
-
-class Runs(Settings):
-    """A block of training runs: every combination of what it lists; what it leaves out is all there is."""
-
-    experiments: list[str] | None = Field(default=None, min_length=1)
-    backends: list[str] | None = Field(default=None, min_length=1)
-    devices: list[Device] | None = Field(default=None, min_length=1)
-    seeds: Seeds | None = Field(default=None, min_length=1)
-    train_sizes: dict[Annotated[str, Field(pattern=r"^[1-9]\d*$")], dict[str, Any]] | None = Field(
-        default=None,
-        min_length=1,
-        description="learning curves: run each experiment on fewer images, {size: what else changes}",
-    )
-
-
-class ConfigFile(Settings):
-    """The file as a person writes it."""
-
-    results: Folder = Field(description="folder for the raw data of runs")
-    reports: Folder = Field(description="folder for tables and pages")
-    backends: Annotated[list[str], Field(min_length=1)] | Literal["all"] = Field(
-        default="all", description="names, or all that are found"
-    )
-    devices: list[Device] = Field(default=["cpu"], min_length=1)
-    seeds: Seeds = Field(min_length=1)
-    conformance: Conformance = Conformance()
-    tensorboard: Folder | None = Field(default=None, description="folder for TensorBoard's event files")
-    base: dict[str, Any] = Field(description="settings that every experiment starts from")
-    experiments: dict[str, dict[str, Any]] = Field(
-        min_length=1, description="name: what this experiment changes in the base"
-    )
-    runs: list[Runs] = Field(
-        default=[Runs()], min_length=1, description="which of them are trained; default: every combination"
-    )
 
 
 @dataclass(frozen=True)
@@ -109,6 +58,7 @@ class Config:
     """The same on fewer images, as "name@size": points of learning curves, no experiments of their own."""
     wanted: frozenset[tuple[str, str, str, int]]
     """(experiment, backend, device, seed) of every training run."""
+    attacks: Attacks | None = None
     tensorboard: Path | None = None
 
     def cells(self) -> Iterator[Cell]:
@@ -116,6 +66,17 @@ class Config:
             for backend, device, seed in product(self.backends, self.devices, self.seeds):
                 if (name, backend, device, seed) in self.wanted:
                     yield Cell(name, experiment, backend, device, seed)
+
+    def attacked(self, strongly: bool = False) -> list[Cell]:
+        """The training runs that are attacked when they are finished."""
+        settings = self.attacks and (self.attacks.strong if strongly else self.attacks)
+        main = [cell for cell in self.cells() if cell.name in self.experiments]
+        return [
+            cell
+            for cell in main
+            if settings
+            and any(block.holds(cell.name, cell.backend, cell.device, cell.seed) for block in settings.runs)
+        ]
 
     def cell(self, name: str, backend: str, device: str, seed: int) -> Cell:
         """Any run of an experiment, wanted or not."""
@@ -129,6 +90,10 @@ class Config:
 
     def folder(self, cell: Cell) -> Path:
         return self.results / "cells" / cell.path
+
+    def attack_folder(self, cell: Cell) -> Path:
+        """What `lockstep robustness` wrote."""
+        return self.results / "attacks" / cell.path
 
     def certificate(self, backend: str, device: str, name: str) -> Path:
         """What `lockstep verify` wrote; name: one of `conformance.certificate.FILES`."""
@@ -166,19 +131,26 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
     tiers = file.conformance.tiers
     lists: dict[str, Sequence[Any]] = {"backends": names, "devices": file.devices, "seeds": file.seeds}
     lists["conformance.tiers"] = tiers
-    for place, runs in enumerate(file.runs):
-        fields = ("experiments", "backends", "devices", "seeds")
-        lists |= {f"runs[{place}].{field}": getattr(runs, field) or () for field in fields}
+    experiments = {name: _experiment(path, file, name) for name in file.experiments}
+    for key, block in _blocks(file).items():
+        _check_block(path, file, key, block)
+        lists |= {f"{key}.{field}": getattr(block, field) or () for field in FIELDS}
+    if file.attacks:
+        lists |= {"attacks.eps": file.attacks.eps, "attacks.names": file.attacks.names}
+        if file.attacks.shown not in file.attacks.eps:
+            sizes = ", ".join(map(str, file.attacks.eps))
+            raise LockstepError(
+                f"{path}: attacks.shown: {file.attacks.shown} is not one of attacks.eps: {sizes}"
+            )
     for key, values in lists.items():
         if len(set(values)) != len(values):
             raise LockstepError(f"{path}: {key}: a value is listed twice; list each once")
     if file.results == file.reports:
         raise LockstepError(f"{path}: reports: name another folder than results, not {file.reports}")
-    experiments = {name: _experiment(path, file, name) for name in file.experiments}
     smaller: dict[str, Experiment] = {}
     wanted: list[tuple[str, str, str, int]] = []
     for place, runs in enumerate(file.runs):
-        found = _block(path, file, f"runs[{place}]", runs)
+        found = _named(path, file, f"runs[{place}]", runs)
         for name, each in found.items():
             if name in experiments:
                 continue
@@ -199,23 +171,37 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
         experiments,
         smaller,
         frozenset(wanted),
+        file.attacks,
         Path(file.tensorboard) if file.tensorboard else None,
     )
 
 
-def _block(path: Path, file: ConfigFile, key: str, runs: Runs) -> dict[str, Experiment]:
-    """The experiments that a block of runs trains, on fewer images where it says so."""
+def _blocks(file: ConfigFile) -> dict[str, Block]:
+    """{where it stands: block}."""
+    lists: dict[str, Sequence[Block]] = {"runs": file.runs}
+    if file.attacks:
+        lists["attacks.runs"] = file.attacks.runs
+        lists["attacks.strong.runs"] = file.attacks.strong.runs if file.attacks.strong else ()
+    return {f"{key}[{place}]": block for key, blocks in lists.items() for place, block in enumerate(blocks)}
+
+
+def _check_block(path: Path, file: ConfigFile, key: str, block: Block) -> None:
+    """Raise LockstepError where it names what the config does not have."""
     known: dict[str, Sequence[str]] = {
         "experiments": list(file.experiments),
         "backends": list(plugins()) if file.backends == "all" else file.backends,
         "devices": file.devices,
     }
     for field, allowed in known.items():
-        for value in getattr(runs, field) or ():
+        for value in getattr(block, field) or ():
             if value not in allowed:
                 raise LockstepError(
                     f"{path}: {key}.{field}: {value!r} is not one of this config's: {', '.join(allowed)}"
                 )
+
+
+def _named(path: Path, file: ConfigFile, key: str, runs: Runs) -> dict[str, Experiment]:
+    """The experiments that a block of runs trains, on fewer images where it says so."""
     names = runs.experiments or list(file.experiments)
     if runs.train_sizes is None:
         return {name: _experiment(path, file, name) for name in names}

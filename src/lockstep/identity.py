@@ -30,6 +30,7 @@ TRAINING_PATH = (
     "cell",
     "checkpoint",
     "config",
+    "config_file",
     "data",
     "data.ahead",
     "data.augmentation",

@@ -16,7 +16,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from lockstep.config import TIERS, Config, Tier
+from lockstep.config import Config
+from lockstep.config_file import TIERS, Tier
 from lockstep.results import SCHEMA, write_json
 from lockstep.settings import Settings
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lockstep import discovery
-from lockstep.config import TIERS
+from lockstep.config_file import TIERS
 from lockstep.conformance.certificate import Certificate, Verdict
 from lockstep.conformance.verify import Request, prepared_digits
 from lockstep.conformance.verify import verify as measure

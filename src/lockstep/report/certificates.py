@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lockstep.config import TIERS, Config
+from lockstep.config import Config
+from lockstep.config_file import TIERS
 from lockstep.conformance.certificate import (
     FILES,
     WORST_FIRST,

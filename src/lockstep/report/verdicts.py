@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from lockstep.config import TIERS
+from lockstep.config_file import TIERS
 from lockstep.conformance.certificate import Certificate, Check
 from lockstep.report import text
 from lockstep.report.certificates import NOT_ASKED, NOT_MEASURED, Certified

@@ -1,0 +1,102 @@
+"""A config file as a person writes it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, PositiveInt
+
+from lockstep.settings import Settings
+
+Device = Literal["cpu", "gpu"]
+Tier = Literal["T0", "T1", "T2", "T3", "T4", "T5", "T6"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
+Folder = Annotated[str, Field(pattern=r"^[^\x00{}]*[^\x00{}/.]$")]
+
+
+class Conformance(Settings):
+    """Which tiers of the proof the pipeline runs for each backend and device; see docs/contract.md."""
+
+    tiers: list[Tier] = Field(default=[*TIERS[:5]], description="T0 to T4 take less than a minute")
+    steps: PositiveInt = Field(default=500, description="of T5; fewer cannot tell")
+    pairs: PositiveInt = Field(default=8, description="of T6; fewer cannot tell")
+
+
+Seeds = list[Annotated[int, Field(ge=0, lt=2**63)]]
+
+
+class Block(Settings):
+    """Training runs: every combination of what it lists; what it leaves out is all there is."""
+
+    experiments: list[str] | None = Field(default=None, min_length=1)
+    backends: list[str] | None = Field(default=None, min_length=1)
+    devices: list[Device] | None = Field(default=None, min_length=1)
+    seeds: Seeds | None = Field(default=None, min_length=1)
+
+    def holds(self, experiment: str, backend: str, device: str, seed: int) -> bool:
+        pairs = (
+            (self.experiments, experiment),
+            (self.backends, backend),
+            (self.devices, device),
+            (self.seeds, seed),
+        )
+        return all(listed is None or value in listed for listed, value in pairs)
+
+
+class Runs(Block):
+    """A block, or learning curves of it."""
+
+    train_sizes: dict[Annotated[str, Field(pattern=r"^[1-9]\d*$")], dict[str, Any]] | None = Field(
+        default=None,
+        min_length=1,
+        description="learning curves: run each experiment on fewer images, {size: what else changes}",
+    )
+
+
+Aimed = Literal["fgsm", "bim", "pgd", "pgd_margin", "mifgsm"]
+Eps = Annotated[float, Field(gt=0, le=1)]
+
+
+class Strong(Settings):
+    """The attack that stands beside published figures, on runs that are worth its time."""
+
+    runs: list[Block] = Field(min_length=1)
+    eps: Eps = 0.3
+    steps: PositiveInt = 100
+    restarts: PositiveInt = 20
+
+
+class Attacks(Settings):
+    """Which finished runs are attacked, and how; see docs/attacks.md."""
+
+    runs: list[Block] = Field(default=[Block()], min_length=1, description="default: all that are trained")
+    images: PositiveInt = Field(default=500, description="test images, at most")
+    names: list[Aimed] = Field(
+        default=["fgsm", "pgd", "pgd_margin"], min_length=1, description="an image is safe if it survives all"
+    )
+    eps: list[Eps] = Field(default=[0.05, 0.1, 0.2, 0.3], min_length=1, description="of pixels in [0, 1]")
+    shown: Eps = Field(default=0.1, description="the eps of pictures, patterns and transfer")
+    steps: PositiveInt = Field(default=40, description="of iterated attacks")
+    strong: Strong | None = None
+
+
+class ConfigFile(Settings):
+    """The file as a person writes it."""
+
+    results: Folder = Field(description="folder for the raw data of runs")
+    reports: Folder = Field(description="folder for tables and pages")
+    backends: Annotated[list[str], Field(min_length=1)] | Literal["all"] = Field(
+        default="all", description="names, or all that are found"
+    )
+    devices: list[Device] = Field(default=["cpu"], min_length=1)
+    seeds: Seeds = Field(min_length=1)
+    conformance: Conformance = Conformance()
+    tensorboard: Folder | None = Field(default=None, description="folder for TensorBoard's event files")
+    base: dict[str, Any] = Field(description="settings that every experiment starts from")
+    experiments: dict[str, dict[str, Any]] = Field(
+        min_length=1, description="name: what this experiment changes in the base"
+    )
+    runs: list[Runs] = Field(
+        default=[Runs()], min_length=1, description="which of them are trained; default: every combination"
+    )
+    attacks: Attacks | None = Field(default=None, description="attack trained runs; default: none")
