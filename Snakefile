@@ -12,6 +12,7 @@ min_version("9.25")
 include: "workflows/common.smk"
 include: "workflows/data.smk"
 include: "workflows/train.smk"
+include: "workflows/attack.smk"
 include: "workflows/conformance.smk"
 include: "workflows/report.smk"
 
@@ -21,4 +22,5 @@ rule all:
     input:
         REPORT,
         FILES,
+        ATTACKS,
         PROOF,

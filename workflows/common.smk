@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lockstep import config as configs
 from lockstep import freshness
+from lockstep.attacks import robustness, transfer
 from lockstep.cell import OUTPUTS
 from lockstep.conformance.certificate import asked
 from lockstep.data import store
@@ -41,6 +42,11 @@ try:
         if not find(cell.backend).unusable(cell.device)
     }
     STAMPS = {name: freshness.of_cell(CONFIG, cell) for name, cell in CELLS.items()}
+    ATTACK_STAMPS = {
+        str(cell): freshness.of_attack(CONFIG, cell)
+        for cell in CONFIG.attacked()
+        if str(cell) in CELLS
+    }
     SOURCES = {name: freshness.of_source(CONFIG, name) for name in CONFIG.sources}
     PROOF = [CONFIG.certificate(*key) for key in freshness.certificates(CONFIG)]
 except (LockstepError, OSError) as error:
@@ -49,6 +55,12 @@ except (LockstepError, OSError) as error:
 SELECTED = ",".join(CONFIG.backends)
 RESULTS = CONFIG.results
 FILES = [CONFIG.folder(cell) / name for cell in CELLS.values() for name in OUTPUTS]
+TRANSFERRED = [cell for cell in transfer.cells(CONFIG) if str(cell) in CELLS]
+ATTACKS = [
+    CONFIG.attack_folder(CELLS[name]) / output
+    for name in ATTACK_STAMPS
+    for output in robustness.OUTPUTS
+] + sorted({transfer.path(CONFIG, cell.backend, cell.device) for cell in TRANSFERRED})
 DATA = RESULTS / "data/{source}"
 REPORT = CONFIG.reports / "index.html"
 CELL = "{experiment}/{backend}/{device}/seed-{seed}"
@@ -69,6 +81,10 @@ def stamp_of_source(wildcards):
 
 def stamp_of_cell(wildcards):
     return STAMPS[CELL.format(**wildcards)]
+
+
+def stamp_of_attack(wildcards):
+    return ATTACK_STAMPS[CELL.format(**wildcards)]
 
 
 def stamp_of(backend, device, name):

@@ -5,6 +5,7 @@
 rule report:
     input:
         FILES,
+        ATTACKS,
         PROOF,
     output:
         page=REPORT,

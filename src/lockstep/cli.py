@@ -115,6 +115,42 @@ def data(
 
 
 @app.command(rich_help_panel="run")
+def robustness(
+    experiment: Annotated[str, typer.Option(help="name in the config")],
+    backend: Annotated[str, typer.Option(help="name of a backend")],
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1)] = 0,
+    device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Attack one finished cell as the config's `attacks` say, for the report."""
+    from lockstep.attacks import robustness as attacked
+    from lockstep.attacks.suite import pieces
+    from lockstep.config import load
+    from lockstep.progress import counting
+
+    settings = load(config)
+    cell = settings.cell(experiment, backend, device, seed)
+    strongly = cell in settings.attacked(strongly=True)
+    total = settings.attacks and pieces(settings.attacks, cell.experiment.spec.output_shape[-1], strongly)
+    with counting(total or 0) as advance:
+        said = attacked.run(settings, cell, advance)
+    out.print(f"{cell}: {said}", highlight=False)
+
+
+@app.command(rich_help_panel="run")
+def transfer(
+    backend: Annotated[str, typer.Option(help="name of a backend")],
+    device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Show one backend's networks the images that were attacked on every network, for the report."""
+    from lockstep.attacks import transfer as attacks
+    from lockstep.config import load
+
+    attacks.run(load(config), backend, device)
+
+
+@app.command(rich_help_panel="run")
 def plan(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> None:
     """Print the cells, which are done, and an estimate of minutes and disk."""
     from lockstep import plan as plans
@@ -200,7 +236,7 @@ def attack(
     name: Annotated[list[str], typer.Option("--attack", help="fgsm, pgd, ...; may be repeated")] = ["fgsm"],  # noqa: B006  typer reads it
     eps: Annotated[list[float], typer.Option(help="one or more, of pixels in [0, 1]")] = [0.1, 0.2, 0.3],  # noqa: B006
     steps: Annotated[int, typer.Option(min=1, help="of iterated attacks")] = 40,
-    images: Annotated[int, typer.Option(min=1, help="test images, the first ones")] = 500,
+    images: Annotated[int, typer.Option(min=1, help="test images, from all over the set")] = 500,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="of random starts and noise")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write accuracies")] = None,
 ) -> None:

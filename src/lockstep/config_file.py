@@ -75,7 +75,7 @@ class Attacks(Settings):
         default=["fgsm", "pgd", "pgd_margin"], min_length=1, description="an image is safe if it survives all"
     )
     eps: list[Eps] = Field(default=[0.05, 0.1, 0.2, 0.3], min_length=1, description="of pixels in [0, 1]")
-    shown: Eps = Field(default=0.1, description="the eps of pictures, patterns and transfer")
+    shown: Eps = Field(default=0.2, description="the eps of pictures, patterns and transfer")
     steps: PositiveInt = Field(default=40, description="of iterated attacks")
     strong: Strong | None = None
 

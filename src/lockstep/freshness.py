@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lockstep.attacks import robustness
 from lockstep.cell import OUTPUTS, made_by
 from lockstep.config import Cell, Config
 from lockstep.conformance import certificate
 from lockstep.data import sources, store
 from lockstep.discovery import find
-from lockstep.identity import cell_hash, conformance_hash
+from lockstep.identity import attack_hash, cell_hash, conformance_hash
 from lockstep.results import write_text
 
 
@@ -25,6 +26,14 @@ def of_cell(config: Config, cell: Cell) -> Path:
     """The stamp of a cell."""
     outputs = [config.folder(cell) / name for name in OUTPUTS]
     return _stamp(config, cell.path, cell_hash(cell), made_by(config, cell), outputs)
+
+
+def of_attack(config: Config, cell: Cell) -> Path:
+    """The stamp of a cell's results under attack."""
+    assert config.attacks
+    outputs = [config.attack_folder(cell) / name for name in robustness.OUTPUTS]
+    current, made = attack_hash(cell, config.attacks), robustness.made_by(config, cell)
+    return _stamp(config, Path("attacks", cell.path), current, made, outputs)
 
 
 def of_source(config: Config, name: str) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lockstep.config import Cell
+from lockstep.config_file import Attacks
 from lockstep.data import sources
 from lockstep.discovery import REFERENCE, find
 
@@ -120,6 +121,17 @@ def conformance_hash(backend: str, device: str, tiers: Sequence[str], steps: int
         "statistics": _hash(package, [package / "statistics.py"]),
         "plugins": [folder_hash(plugin.folder), folder_hash(reference.folder)],
         "versions": {**reference.versions(), **plugin.versions()},
+    }
+    return _digest(parts)
+
+
+def attack_hash(cell: Cell, settings: Attacks) -> str:
+    """Of all that attacks on a finished run depend on."""
+    package = Path(__file__).parent
+    parts = {
+        "cell": cell_hash(cell),
+        "settings": settings.model_dump(mode="json"),
+        "harness": [folder_hash(package / "attacks"), _hash(package, [package / "trained.py"])],
     }
     return _digest(parts)
 

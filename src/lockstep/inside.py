@@ -13,6 +13,7 @@ from statistics import fmean
 import numpy as np
 
 from lockstep.backend import Backend
+from lockstep.data.dataset import spread
 from lockstep.data.draws import Stream, dropout_masks, generator
 from lockstep.evaluation import Measurement, in_batches, probabilities, quality, row
 from lockstep.spec import Activation, Dropout, Spec
@@ -49,8 +50,8 @@ class Activity:
 
 
 def looked_at(images: int) -> np.ndarray:
-    """Positions of those that stand for so many: every so-many-th, as those of one place may be easier."""
-    return np.linspace(0, images - 1, min(images, IMAGES)).astype(int)
+    """Positions of those that stand for so many test images."""
+    return spread(images, IMAGES)
 
 
 class Inside:

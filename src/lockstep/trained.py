@@ -43,6 +43,14 @@ class Trained:
         return cells.load_data(self.cell, folder)
 
 
+def outcome(folder: Path) -> str:
+    """How a cell ended.  Raises LockstepError where it has not."""
+    try:
+        return str(json.loads((folder / "metrics.json").read_text())["outcome"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise LockstepError(f"{folder}: not a finished cell; train it first") from None
+
+
 def read(folder: Path) -> Trained:
     """Open a cell's folder.  Raises LockstepError where it holds no finished run, or a damaged one."""
     try:

@@ -21,10 +21,46 @@ SATURATED = 1e-6
 """1 - p_true below which softmax - target is mostly rounding in float32."""
 
 
+CONTROL = "uniform_noise"
+"""The noise that attacks must beat, at every eps."""
+TWICE, FLOAT32, LARGE = "pgd_twice", "fgsm_float32", 1.0
+"""PGD with twice the steps, FGSM with the loss in float32, and an eps that allows any image."""
+AIMED = ("fgsm", "bim", "pgd", "pgd_margin", "pgd_l2", "mifgsm", "universal")
+"""Attacks that look at the network."""
+
+
 class Check(NamedTuple):
     name: str
     passed: bool
     detail: str
+
+
+def checks(accuracies: Mapping[tuple[str, float], float], classes: int) -> list[Check]:
+    """All that {(attack, eps): accuracy} of one network allows; attacks by their names in `suite`."""
+    curves: dict[str, dict[float, float]] = {}
+    for (name, eps), accuracy in accuracies.items():
+        curves.setdefault(name, {})[eps] = accuracy
+    noise, fgsm, pgd = (curves.get(name, {}) for name in (CONTROL, "fgsm", "pgd"))
+    found = []
+    for name, curve in curves.items():
+        if name in AIMED:
+            both = [eps for eps in curve if eps in noise]
+            found.append(_of(name, stronger_with_eps(curve)))
+            found += [_of(f"{name}, eps {eps:g}", noise_is_weaker(noise[eps], curve[eps])) for eps in both]
+    for eps in pgd:
+        if eps in fgsm:
+            found.append(_of(f"eps {eps:g}", iterations_help(fgsm[eps], pgd[eps])))
+    if LARGE in pgd:
+        found.append(_of(f"pgd, eps {LARGE:g}", reaches_chance(pgd[LARGE], classes)))
+    for eps, twice in curves.get(TWICE, {}).items():
+        found.append(_of(f"pgd, eps {eps:g}", steps_suffice(pgd[eps], twice)))
+    for eps, float32 in curves.get(FLOAT32, {}).items():
+        found.append(_of(f"fgsm, eps {eps:g}", float32_suffices(float32, fgsm[eps])))
+    return found
+
+
+def _of(what: str, check: Check) -> Check:
+    return check._replace(detail=f"{what}: {check.detail}")
 
 
 def iterations_help(fgsm: float, pgd: float) -> Check:
@@ -65,8 +101,8 @@ def transfer_is_weaker(transfer: float, white_box: float) -> Check:
     return Check("a white box is worse than a black one", white_box <= transfer + SLACK, detail)
 
 
-def gradients_exist(logits: np.ndarray, labels: np.ndarray) -> Check:
-    """Logits of clean images [n, classes]: would a float32 cross-entropy have had a gradient?
+def saturated(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Share of images, logits [n, classes], that would have no gradient by a float32 cross-entropy.
 
     Computed from the other classes, so that it is exact where 1 - p_true is not.
     """
@@ -74,7 +110,11 @@ def gradients_exist(logits: np.ndarray, labels: np.ndarray) -> Check:
     shares = np.exp(z - z.max(axis=1, keepdims=True))
     others = shares.copy()
     others[np.arange(len(labels)), labels] = 0
-    share = float((others.sum(axis=1) / shares.sum(axis=1) < SATURATED).mean())
+    return float((others.sum(axis=1) / shares.sum(axis=1) < SATURATED).mean())
+
+
+def gradients_exist(share: float) -> Check:
+    """Of images that are not `saturated`."""
     detail = f"1 - p_true is below {SATURATED:g} on {share:.1%} of images"
     return Check("float32 cross-entropy is not saturated", share <= SLACK, detail)
 

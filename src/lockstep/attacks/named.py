@@ -19,6 +19,7 @@ NAMED: dict[str, Callable[[float, int], Attack]] = {
     "fgsm": lambda eps, steps: FGSM(eps),
     "bim": lambda eps, steps: PGD(eps, steps=steps, random_start=False),
     "pgd": lambda eps, steps: PGD(eps, steps=steps),
+    "pgd_margin": lambda eps, steps: PGD(eps, steps=steps, loss="margin"),
     "pgd_l2": lambda eps, steps: PGD(eps, norm="l2", steps=steps),
     "mifgsm": lambda eps, steps: PGD(eps, steps=steps, momentum=1.0, random_start=False),
     "universal": lambda eps, steps: Universal(eps, steps=steps),

@@ -8,6 +8,7 @@ otherwise never come back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,19 +85,19 @@ class MaximumActivation:
         return self.fit(victim, images)(victim, images, labels)
 
 
-def picture(victim: Victim, start: np.ndarray, unit: int, steps: int = STEPS) -> np.ndarray:
-    """What the network looks for: from an image uphill, without a budget; float32 [H, W, C], as `start`.
+def pictures(victim: Victim, start: np.ndarray, units: Sequence[int], steps: int = STEPS) -> np.ndarray:
+    """What the network looks for: from an image [H, W, C] uphill, without a budget; float32 [units, H, W, C].
 
     Erhan et al. (2009), "Visualizing higher-layer features of a deep network".  Steps are along the
     gradient and of one length: its sign would draw every pixel that hardly matters black or white.
     Grey and the mean image are good places to start, unless the unit is a relu that is 0 there.
     """
-    units = np.array([unit])
-    image = checked(start[np.newaxis], units)
+    of = np.array(units)
+    images = checked(np.stack([start] * len(of)), of)
     for _ in range(steps):
-        step = PICTURE_STEP * steepest("l2", victim.gradient(image, units, _activation))
-        image = clip(image + step.astype(np.float32))
-    return image[0]
+        step = PICTURE_STEP * steepest("l2", victim.gradient(images, of, _activation))
+        images = clip(images + step.astype(np.float32))
+    return images
 
 
 def _climb(

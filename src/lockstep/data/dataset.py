@@ -45,6 +45,11 @@ class Split:
         return len(self.labels)
 
 
+def spread(available: int, wanted: int) -> np.ndarray:
+    """Positions of so many images, or of all, from all over: those of one place may be easier."""
+    return np.linspace(0, available - 1, min(available, wanted)).astype(int)
+
+
 @dataclass(frozen=True)
 class Affine:
     """Preprocessing as one affine map of pixels in [0, 1]: x * scale + shift, per pixel.

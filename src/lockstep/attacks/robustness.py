@@ -1,0 +1,89 @@
+"""A finished run of a config under attack, from its weights to files: `lockstep robustness`."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from lockstep import trained
+from lockstep.attacks.suite import FIT, Suite, digits, measure
+from lockstep.attacks.victim import Victim
+from lockstep.config import Cell, Config
+from lockstep.errors import LockstepError, one_line
+from lockstep.evaluation import BATCH
+from lockstep.identity import attack_hash
+from lockstep.results import write_json, write_npz
+
+OUTPUTS = ("attacks.json", "attacks.npz")
+FAILURE = "failure.json"
+
+
+def made_by(config: Config, cell: Cell) -> str | None:
+    """The hash that complete results were made by; None if there are none."""
+    folder = config.attack_folder(cell)
+    try:
+        made = json.loads((folder / OUTPUTS[0]).read_text())["hash"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(made) if (folder / OUTPUTS[1]).is_file() else None
+
+
+def run(config: Config, cell: Cell, advance: Callable[[str], None]) -> str:
+    """Attack a cell; returns what is to be said of it.
+
+    A run that diverged has nothing to attack: that is a result too.  Raises LockstepError on any failure,
+    whose reason is kept in failure.json for the report.
+    """
+    folder = config.attack_folder(cell)
+    try:
+        (folder / FAILURE).unlink(missing_ok=True)
+        return _run(config, cell, folder, advance)
+    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
+        reason = one_line(error)
+        known = isinstance(error, LockstepError | OSError)
+        with suppress(OSError):
+            write_json(
+                folder / FAILURE, {"reason": reason, "traceback": "" if known else traceback.format_exc()}
+            )
+        raise LockstepError(f"{cell}, attacked: {reason}") from error
+
+
+def _run(config: Config, cell: Cell, folder: Path, advance: Callable[[str], None]) -> str:
+    settings, began = config.attacks, time.perf_counter()
+    if settings is None:
+        raise LockstepError(f"{config.path}: attacks: not there; this config attacks nothing")
+    outcome, suite = trained.outcome(config.folder(cell)), None
+    if outcome == "completed":
+        suite = _suite(config, cell)
+        measure(suite, cell in config.attacked(strongly=True), advance)
+    content = {
+        "outcome": outcome,
+        "hash": attack_hash(cell, settings),
+        "settings": settings.model_dump(mode="json"),
+        "seconds": round(time.perf_counter() - began, 1),
+        "measurements": suite.measurements if suite else [],
+    }
+    (folder / OUTPUTS[0]).unlink(missing_ok=True)  # without it there is no result
+    write_npz(folder / OUTPUTS[1], suite.arrays if suite else {})
+    write_json(folder / OUTPUTS[0], content)
+    if not suite:
+        return f"not attacked: it {outcome}"
+    worst = [m for m in suite.measurements if m["condition"] == f"worst={settings.shown:g}"]
+    return f"{worst[0]['value']:.1%} of {worst[0]['n']} images survive eps {settings.shown:g}"
+
+
+def _suite(config: Config, cell: Cell) -> Suite:
+    settings = config.attacks
+    assert settings
+    opened = trained.read(config.folder(cell))
+    if opened.cell.experiment.settings != cell.experiment.settings:
+        raise LockstepError(f"{opened.folder}: results of another configuration; train the cell again")
+    dataset = opened.dataset()
+    images, labels = digits(dataset.test, settings.images)
+    dtype = cell.experiment.training.dtype
+    victim = Victim(opened.backend(), dataset.transform, dtype, batch=min(len(images), BATCH))
+    return Suite(victim, images, labels, digits(dataset.validation, FIT), settings, cell.seed)

@@ -1,0 +1,51 @@
+"""Images attacked on every run of one experiment, shown to the runs of one backend: `lockstep transfer`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lockstep import trained
+from lockstep.attacks.scores import accuracy
+from lockstep.attacks.victim import Victim
+from lockstep.config import Cell, Config
+from lockstep.errors import LockstepError
+from lockstep.results import read_npz, write_json
+
+
+def cells(config: Config) -> list[Cell]:
+    """The attacked runs of the first experiment: those that attacks are carried between."""
+    return [cell for cell in config.attacked() if cell.name == next(iter(config.experiments))]
+
+
+def path(config: Config, backend: str, device: str) -> Path:
+    return config.results / "transfer" / backend / f"{device}.json"
+
+
+def run(config: Config, backend: str, device: str) -> None:
+    """Write a row for each pair: crafted on a run of any backend, shown to a run of this one."""
+    own = [cell for cell in cells(config) if (cell.backend, cell.device) == (backend, device)]
+    if not own:
+        raise LockstepError(f"{config.path}: attacks: no run of {backend} on {device} is attacked")
+    crafted = {cell: read_npz(config.attack_folder(cell) / "attacks.npz") for cell in cells(config)}
+    crafted = {cell: arrays for cell, arrays in crafted.items() if "transfer/images" in arrays}
+    rows: list[dict[str, Any]] = []
+    for target in own:
+        if trained.outcome(config.folder(target)) != "completed":
+            continue
+        opened = trained.read(config.folder(target))
+        dataset, dtype = opened.dataset(), target.experiment.training.dtype
+        victim = Victim(opened.backend(), dataset.transform, dtype)
+        for source, arrays in crafted.items():
+            images, labels = arrays["transfer/images"], arrays["transfer/labels"]
+            shown = replace(victim, batch=len(images))
+            rows.append(
+                {
+                    "source": [source.backend, source.device, source.seed],
+                    "target": [target.backend, target.device, target.seed],
+                    "accuracy": accuracy(shown, images, labels),
+                    "n": len(labels),
+                }
+            )
+    write_json(path(config, backend, device), {"experiment": own[0].name, "rows": rows})

@@ -1,0 +1,42 @@
+# Finished runs under attack, one job each; then the images attacked on one network are shown to the others.
+
+ATTACKED = RESULTS / f"attacks/{CELL}"
+
+
+rule attack:
+    input:
+        data=data_of_cell,
+        weights=RESULTS / f"cells/{CELL}/weights.npz",
+        stamp=stamp_of_attack,
+    output:
+        measured=ATTACKED / "attacks.json",
+        images=ATTACKED / "attacks.npz",
+    log:
+        RESULTS / f"logs/attack/{CELL}.log",
+    conda:
+        "envs/lockstep.yaml"
+    threads: threads_of_cell
+    resources:
+        gpu=gpus_of_cell,
+        config=str(CONFIG.path),
+    shell:
+        "lockstep robustness --config {resources.config:q} --experiment {wildcards.experiment:q}"
+        " --backend {wildcards.backend:q} --device {wildcards.device:q} --seed {wildcards.seed:q}"
+        " > {log:q} 2>&1"
+
+
+rule transfer:
+    input:
+        [CONFIG.attack_folder(cell) / "attacks.npz" for cell in TRANSFERRED],
+    output:
+        RESULTS / "transfer/{backend}/{device}.json",
+    log:
+        RESULTS / "logs/transfer/{backend}/{device}.log",
+    conda:
+        "envs/lockstep.yaml"
+    resources:
+        gpu=gpus_of_cell,
+        config=str(CONFIG.path),
+    shell:
+        "lockstep transfer --config {resources.config:q} --backend {wildcards.backend:q}"
+        " --device {wildcards.device:q} > {log:q} 2>&1"
