@@ -36,7 +36,13 @@ def house(tmp_path) -> Path:
     return tmp_path
 
 
-def write(house: Path, experiments: dict, epochs: int = 1, tiers: list[str] | None = None) -> None:
+def write(
+    house: Path,
+    experiments: dict,
+    epochs: int = 1,
+    tiers: list[str] | None = None,
+    attacks: dict | None = None,
+) -> None:
     layers = [{"kind": "flatten"}, {"kind": "dense", "units": 10}]
     content = {
         "results": "results/tiny",
@@ -49,6 +55,7 @@ def write(house: Path, experiments: dict, epochs: int = 1, tiers: list[str] | No
             "training": {"epochs": epochs, "batch_size": 20},
         },
         "experiments": experiments,
+        "attacks": attacks,
     }
     (house / "config/config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
@@ -120,6 +127,24 @@ def test_results_that_snakemake_did_not_make_are_rerun_when_they_are_stale(house
     assert "experiment=tiny" in stale.stderr
     (house / "results/tiny/cells/tiny/numpy/cpu/seed-0/weights.npz").unlink()
     assert trained(snakemake(house)) == 1
+
+
+def test_finished_runs_are_attacked_and_other_attacks_train_nothing_again(house):
+    attacks = {"images": 10, "steps": 1, "eps": [0.1], "shown": 0.1}
+    write(house, {"tiny": {}, "diverging": {"optimizer": {"learning_rate": 1e38}}}, attacks=attacks)
+    first = snakemake(house)
+    assert (trained(first), first.stderr.count("rule attack:")) == (2, 2)
+    found = house / "results/tiny/attacks/tiny/numpy/cpu/seed-0/attacks.json"
+    assert json.loads(found.read_text())["measurements"]
+    assert (house / "results/tiny/transfer/numpy/cpu.json").exists()
+    assert "Nothing to be done" in snakemake(house).stderr
+    write(house, {"tiny": {}}, attacks=attacks | {"steps": 2})
+    second = snakemake(house)
+    assert (trained(second), second.stderr.count("rule attack:"), second.stderr.count("rule transfer:")) == (
+        0,
+        1,
+        1,
+    )
 
 
 def test_the_proof_is_part_of_the_pipeline_and_being_out_of_step_a_result(house):

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+from lockstep.attacks import robustness
+from lockstep.attacks.suite import gradients
 from lockstep.cell import made_by
 from lockstep.config import Cell, Config
 from lockstep.conformance.certificate import made_by as made_certificate
 from lockstep.data.sources import is_prepared
 from lockstep.discovery import find
+from lockstep.experiment import Experiment
 from lockstep.freshness import certificate_hash, certificates
-from lockstep.identity import cell_hash
+from lockstep.identity import attack_hash, cell_hash
 
 GUESS_FLOPS_PER_SECOND = 50e9
 """Of one thread, while nothing has been measured here."""
@@ -59,7 +62,7 @@ def stages(config: Config, planned: Sequence[Planned], cores: int) -> list[Stage
         for name, rows in (("training", main), ("learning curves", smaller))
         if rows
     ]
-    return [_data(config, planned), *training, _proof(config)]
+    return [_data(config, planned), *training, *_attacks(config, planned, cores), _proof(config)]
 
 
 def _data(config: Config, planned: Sequence[Planned]) -> Stage:
@@ -76,6 +79,21 @@ def _proof(config: Config) -> Stage:
     ]
     minutes = sum(GUESS_CERTIFICATE_MINUTES[name] for *_, name in waiting)
     return Stage("conformance", len(wanted) - len(waiting), len(waiting), minutes)
+
+
+def _attacks(config: Config, planned: Sequence[Planned], cores: int) -> list[Stage]:
+    wanted = [cell for cell in config.attacked() if not find(cell.backend).unusable(cell.device)]
+    if not wanted or config.attacks is None:
+        return []
+    waiting = [c for c in wanted if robustness.made_by(config, c) != attack_hash(c, config.attacks)]
+    strongly, speeds = config.attacked(strongly=True), _measured(config, [row.cell for row in planned])
+    seconds = 0.0
+    for cell in waiting:
+        spec, threads = cell.experiment.spec, cell.experiment.training.threads
+        count = gradients(config.attacks, spec.output_shape[-1], cell in strongly)
+        rate = speeds.get(cell.backend, GUESS_FLOPS_PER_SECOND * threads)
+        seconds += (GUESS_START_SECONDS + 2 * spec.flops * count / rate) * min(threads, cores) / cores
+    return [Stage("attacks", len(wanted) - len(waiting), len(waiting), seconds / 60)]
 
 
 def plan(config: Config) -> list[Planned]:
@@ -95,7 +113,7 @@ def _planned(config: Config, cell: Cell, speeds: dict[str, float]) -> Planned:
     state = _state(config, cell)
     if state not in ("to do", "stale"):
         return Planned(cell, state, 0.0, 2 * size / 1e6 if state == "done" else 0.0)
-    operations = 3 * spec.flops * experiment.training.epochs * experiment.train_size
+    operations = _operations(experiment) * experiment.training.epochs * experiment.train_size
     rate = speeds.get(cell.backend, GUESS_FLOPS_PER_SECOND * experiment.training.threads)
     return Planned(cell, state, (GUESS_START_SECONDS + operations / rate) / 60, 2 * size / 1e6)
 
@@ -107,13 +125,20 @@ def _state(config: Config, cell: Cell) -> str:
     return "to do" if made is None else "done" if made == cell_hash(cell) else "stale"
 
 
+def _operations(experiment: Experiment) -> float:
+    """FLOPs of a training step for each image: forward, by weights and values, and to attack it first."""
+    adversarial = experiment.regularisation.adversarial
+    gradients = 0 if not adversarial else 1 if adversarial.attack == "fgsm" else adversarial.steps
+    return (3 + 2 * gradients) * experiment.spec.flops
+
+
 def _measured(config: Config, cells: list[Cell]) -> dict[str, float]:
     """{backend: FLOPs per second} of the training runs that are there."""
     found: dict[str, list[float]] = {}
     for cell in cells:
         try:
             provenance = json.loads((config.folder(cell) / "provenance.json").read_text())
-            speed = provenance["times"]["images_per_second"] * 3 * cell.experiment.spec.flops
+            speed = provenance["times"]["images_per_second"] * _operations(cell.experiment)
         except (OSError, ValueError, KeyError, TypeError):
             continue
         found.setdefault(cell.backend, []).append(speed)

@@ -93,14 +93,17 @@ def measure(suite: Suite, strongly: bool, advance: Callable[[str], None]) -> Non
 
 
 def pieces(settings: Attacks, classes: int, strongly: bool) -> int:
-    attacks, sizes = len(settings.names) + len(NOISES) + 1, len(settings.eps)
-    return attacks * sizes + 1 + classes + 1 + 2 + len(settings.eps) + 2 + int(strongly)
+    sizes = len(settings.eps)
+    curves = sizes * (len(settings.names) + len(NOISES))
+    for_all = sizes + 1 + classes + 1
+    return 1 + curves + for_all + 2 + sizes + 2 + int(strongly)
 
 
-def gradients(settings: Attacks, classes: int) -> int:
-    """About how many gradients of one image it takes, without the strong attack."""
+def gradients(settings: Attacks, classes: int, strongly: bool) -> int:
+    """About how many gradients of one image it takes."""
+    strong = settings.strong.steps * settings.strong.restarts if strongly and settings.strong else 0
     iterated = sum(name != "fgsm" for name in settings.names)
-    test = settings.images * settings.steps * (len(settings.eps) * iterated + 3)
+    test = settings.images * (settings.steps * (len(settings.eps) * iterated + 3) + strong)
     return test + FIT * (settings.steps * (len(settings.eps) + 1) + PATTERN_STEPS * classes)
 
 

@@ -1,0 +1,257 @@
+"""Adversarial training, and finished runs under attack as the pipeline makes them, on a small network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from lockstep import cell as cells
+from lockstep import config as configs
+from lockstep import trained
+from lockstep.adversarial import attack_of, attacked
+from lockstep.attacks import robustness, transfer
+from lockstep.attacks.gradient import FGSM, PGD
+from lockstep.attacks.named import named
+from lockstep.attacks.scores import accuracy_under
+from lockstep.attacks.suite import digits, pieces
+from lockstep.attacks.victim import Victim
+from lockstep.backend import Backend
+from lockstep.config import Cell, Config
+from lockstep.data import dataset as datasets
+from lockstep.data import sources
+from lockstep.data.batches import epoch_chunks
+from lockstep.data.dataset import UNIT
+from lockstep.data.draws import initial_weights
+from lockstep.errors import LockstepError
+from lockstep.experiment import Adversarial, Experiment
+from lockstep.freshness import of_attack
+from lockstep.results import read_npz
+from lockstep.training import Watcher
+
+ATTACKS = {"images": 40, "steps": 4, "eps": [0.05, 0.2], "shown": 0.05}
+
+
+def written(folder: Path, **attacks: object) -> Config:
+    layers = [{"kind": "flatten"}, {"kind": "dense", "units": 64}, {"kind": "activation"}]
+    content = {
+        "results": str(folder / "results"),
+        "reports": str(folder / "reports"),
+        "backends": ["numpy"],
+        "seeds": [0, 1],
+        "base": {
+            "data": {"train_size": 1500},
+            "model": {"layers": [*layers, {"kind": "dense", "units": 10}]},
+            "optimizer": {"learning_rate": 0.005},
+            "training": {"epochs": 5, "batch_size": 32},
+        },
+        "experiments": {
+            "natural": {},
+            "hardened": {"regularisation": {"adversarial": {"attack": "pgd", "eps": 0.1, "steps": 3}}},
+            "diverging": {"optimizer": {"learning_rate": 1e30}},
+        },
+        "attacks": ATTACKS | attacks,
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return configs.load(folder / "config.yaml")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Config:
+    """A config whose natural and hardened runs of seed 0 and 1 are trained and attacked."""
+    strong = {"eps": 0.2, "steps": 6, "restarts": 2, "runs": [{"experiments": ["hardened"], "seeds": [0]}]}
+    config = written(tmp_path_factory.mktemp("robustness"), strong=strong)
+    for cell in config.cells():
+        if cell.name != "diverging" or cell.seed == 0:
+            cells.run(config, cell, Watcher())
+            robustness.run(config, cell, lambda piece: None)
+    return config
+
+
+def found(config: Config, name: str, seed: int = 0) -> dict[tuple[str, str], float]:
+    """{(condition, metric): value}."""
+    content = json.loads((config.attack_folder(cell_of(config, name, seed)) / "attacks.json").read_text())
+    return {(row["condition"], row["metric"]): row["value"] for row in content["measurements"]}
+
+
+def cell_of(config: Config, name: str, seed: int = 0) -> Cell:
+    return config.cell(name, "numpy", "cpu", seed)
+
+
+def opened(config: Config, name: str) -> tuple[Victim, np.ndarray, np.ndarray]:
+    cell = trained.read(config.folder(cell_of(config, name)))
+    dataset = cell.dataset()
+    return Victim(cell.backend(), dataset.transform, "float32", batch=40), *digits(dataset.test, 40)
+
+
+def test_accuracies_are_those_of_the_attacks_themselves(config):
+    victim, images, labels = opened(config, "natural")
+    measured = found(config, "natural")
+    for name in ("fgsm", "pgd", "pgd_margin", "uniform_noise"):
+        for eps in ATTACKS["eps"]:
+            value = accuracy_under(named(name, eps, 4), victim, images, labels, seed=0)
+            assert measured[f"{name}={eps:g}", "accuracy"] == value, (name, eps)
+    worst = measured["worst=0.2", "accuracy"]
+    assert worst <= min(measured[f"{name}=0.2", "accuracy"] for name in ("fgsm", "pgd", "pgd_margin"))
+    assert measured["clean", "accuracy"] > 0.7 > 0.3 > worst
+
+
+def test_adversarial_training_makes_a_network_that_survives_more(config):
+    for seed in (0, 1):
+        natural, hardened = (found(config, name, seed) for name in ("natural", "hardened"))
+        key = ("worst=0.05", "accuracy")
+        assert hardened[key] > natural[key] + 0.1
+
+
+def test_the_strong_attack_is_made_where_it_is_asked_for(config):
+    hardened = found(config, "hardened")
+    assert ("strong_pgd=0.2", "accuracy") not in found(config, "hardened", 1)
+    assert hardened["strong_pgd=0.2", "accuracy"] <= hardened["pgd=0.2", "accuracy"] + 0.05
+
+
+def test_every_piece_is_told_and_the_files_are_the_same_again(config):
+    cell, told = cell_of(config, "hardened"), []
+    files = [config.attack_folder(cell) / name for name in robustness.OUTPUTS]
+    before = read_npz(files[1]), found(config, "hardened")
+    assert "images survive eps 0.05" in robustness.run(config, cell, told.append)
+    assert len(told) == pieces(config.attacks, 10, strongly=True)
+    after = read_npz(files[1]), found(config, "hardened")
+    assert before[1] == after[1]
+    assert all(np.array_equal(before[0][name], after[0][name]) for name in before[0])
+
+
+def test_examples_show_every_class_and_stay_within_eps(config):
+    arrays = read_npz(config.attack_folder(cell_of(config, "natural")) / "attacks.npz")
+    assert list(arrays["labels"]) == sorted(set(arrays["labels"]))
+    for name in ("fgsm", "pgd", "universal", "uniform_noise"):
+        change = arrays[f"examples/{name}"] - arrays["examples/clean"]
+        assert 0 < np.abs(change).max() <= 0.05 + 1e-6
+        assert arrays[f"logits/{name}"].shape == (len(arrays["labels"]), 10)
+    assert arrays["patterns"].shape == arrays["pictures"].shape == (10, 28, 28, 1)
+    assert np.abs(arrays["patterns"]).max() <= 0.05 + 1e-6
+    assert arrays["sticker"].shape == (8, 8, 1)
+
+
+def test_transfer_has_a_row_for_each_pair_and_the_diagonal_is_the_white_box(config):
+    transfer.run(config, "numpy", "cpu")
+    rows = json.loads(transfer.path(config, "numpy", "cpu").read_text())["rows"]
+    matrix = {(row["source"][2], row["target"][2]): row["accuracy"] for row in rows}
+    assert set(matrix) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    for seed in (0, 1):
+        assert matrix[seed, seed] == found(config, "natural", seed)["pgd=0.05", "accuracy"]
+        assert matrix[1 - seed, seed] >= matrix[seed, seed]
+
+
+def test_a_run_that_diverged_is_not_attacked_and_that_is_a_result(config):
+    cell = cell_of(config, "diverging")
+    content = json.loads((config.attack_folder(cell) / "attacks.json").read_text())
+    assert (content["outcome"], content["measurements"]) == ("diverged", [])
+    assert robustness.made_by(config, cell)
+
+
+def test_a_run_that_is_not_there_is_one_line_and_kept_for_the_report(config):
+    cell = cell_of(config, "diverging", 1)
+    with pytest.raises(LockstepError, match=r"attacked: .*not a finished cell; train it first"):
+        robustness.run(config, cell, lambda piece: None)
+    failure = json.loads((config.attack_folder(cell) / robustness.FAILURE).read_text())
+    assert "train it first" in failure["reason"]
+
+
+def test_results_of_other_settings_are_refused(config, tmp_path):
+    other = written(tmp_path)
+    shutil.copytree(config.folder(cell_of(config, "hardened")), other.folder(cell_of(other, "natural")))
+    with pytest.raises(LockstepError, match="results of another configuration"):
+        robustness.run(other, cell_of(other, "natural"), lambda piece: None)
+
+
+def test_a_stamp_is_renewed_by_other_attacks_alone(config):
+    cell = cell_of(config, "natural")
+    result = config.attack_folder(cell) / "attacks.json"
+    assert of_attack(config, cell).stat().st_mtime < result.stat().st_mtime
+    other = replace(config, attacks=config.attacks.model_copy(update={"steps": 5}))
+    assert of_attack(other, cell).stat().st_mtime > result.stat().st_mtime
+    assert of_attack(config, cell).stat().st_mtime >= 0
+
+
+@pytest.mark.parametrize(
+    ("attacks", "message"),
+    [
+        ({"eps": [0.1, 1.5], "shown": 0.1}, "attacks.eps"),
+        ({"shown": 0.3}, r"attacks\.shown: 0.3 is not one of attacks\.eps: 0\.05, 0\.2"),
+        ({"names": ["pdg"]}, "attacks.names"),
+        (
+            {"runs": [{"experiments": ["naturall"]}]},
+            r"attacks\.runs\[0\]\.experiments: 'naturall' is not one",
+        ),
+        ({"eps": [0.05, 0.05]}, r"attacks\.eps: a value is listed twice"),
+    ],
+)
+def test_a_mistake_in_the_section_names_its_key(tmp_path, attacks, message):
+    with pytest.raises(LockstepError, match=message):
+        written(tmp_path, **attacks)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> datasets.Dataset:
+    folder = tmp_path_factory.mktemp("data") / "mnist-5k"
+    sources.prepare("mnist-5k", folder)
+    return datasets.load(folder, "mnist-5k", "centred", 0, 150)
+
+
+def hardened(**adversarial: object) -> Experiment:
+    settings = {
+        "model": {"layers": [{"kind": "flatten"}, {"kind": "dense", "units": 10}]},
+        "regularisation": {"adversarial": adversarial},
+        "training": {"epochs": 1, "batch_size": 64},
+    }
+    return Experiment.model_validate_json(json.dumps(settings))
+
+
+def network(experiment: Experiment) -> Backend:
+    from lockstep.discovery import find, load
+
+    settings = {"device": "cpu", "dtype": "float32", "threads": 1, "deterministic": True}
+    backend = load(find("numpy"))(experiment.spec, experiment.optimizer, **settings)
+    backend.load(initial_weights(experiment.spec, 0, "float32"))
+    return backend
+
+
+@pytest.mark.parametrize("name", ["fgsm", "pgd"])
+def test_each_step_is_attacked_on_the_weights_before_it(data, name):
+    experiment = hardened(attack=name, eps=0.1)
+    backend, settings = network(experiment), experiment.regularisation.adversarial
+    plain = list(epoch_chunks(replace(data, transform=UNIT), experiment, experiment.spec, 0, 0))
+    pixels = [images for chunk in plain for images in chunk.images]
+    labels = [targets.argmax(axis=1) for chunk in plain for targets in chunk.targets]
+    steps = 0
+    for place, chunk in enumerate(attacked(plain, backend, data.transform, settings, seed=0)):
+        assert chunk.first_step == place + 1
+        victim = Victim(backend, data.transform, "float32", batch=len(pixels[place]))
+        attack = FGSM(0.1) if name == "fgsm" else PGD(0.1, steps=10)
+        first = (place + 1) * len(pixels[place])
+        expected = data.transform.of_unit(attack(victim, pixels[place], labels[place], 0, first), "float32")
+        assert np.array_equal(chunk.images[0], expected)
+        assert not np.array_equal(chunk.images[0], data.transform.of_unit(pixels[place], "float32"))
+        backend.train_steps(*chunk.arguments)
+        steps += 1
+    assert steps == 3
+
+
+def test_the_attack_of_training_is_one_of_the_library():
+    assert attack_of(Adversarial(attack="fgsm", eps=0.3)) == FGSM(0.3)
+    assert attack_of(Adversarial(attack="pgd", eps=0.3, steps=7)) == PGD(0.3, steps=7)
+
+
+def test_no_attack_imports_a_framework():
+    script = (
+        "import sys; import lockstep.attacks.transfer, lockstep.attacks.terminal, lockstep.adversarial;"
+        "print([name for name in ('torch', 'tensorflow', 'keras', 'jax') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"
