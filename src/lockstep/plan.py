@@ -90,7 +90,8 @@ def _attacks(config: Config, planned: Sequence[Planned], cores: int) -> list[Sta
     seconds = 0.0
     for cell in waiting:
         spec, threads = cell.experiment.spec, cell.experiment.training.threads
-        count = gradients(config.attacks, spec.output_shape[-1], cell in strongly)
+        strong = config.attacks.strong if cell in strongly else None
+        count = gradients(config.attacks, strong, spec.output_shape[-1])
         rate = speeds.get(cell.backend, GUESS_FLOPS_PER_SECOND * threads)
         seconds += (GUESS_START_SECONDS + 2 * spec.flops * count / rate) * min(threads, cores) / cores
     return [Stage("attacks", len(wanted) - len(waiting), len(waiting), seconds / 60)]

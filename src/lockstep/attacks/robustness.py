@@ -6,11 +6,11 @@ import json
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from lockstep import trained
-from lockstep.attacks.suite import FIT, Suite, digits, measure
+from lockstep.attacks.suite import FIT, Suite, digits, pieces
 from lockstep.attacks.victim import Victim
 from lockstep.config import Cell, Config
 from lockstep.errors import LockstepError, one_line
@@ -32,7 +32,11 @@ def made_by(config: Config, cell: Cell) -> str | None:
     return str(made) if (folder / OUTPUTS[1]).is_file() else None
 
 
-def run(config: Config, cell: Cell, advance: Callable[[str], None]) -> str:
+Bar = Callable[[int], AbstractContextManager[Callable[[str], None]]]
+"""So many pieces of work -> what is told each of them before it is done."""
+
+
+def run(config: Config, cell: Cell, bar: Bar) -> str:
     """Attack a cell; returns what is to be said of it.
 
     A run that diverged has nothing to attack: that is a result too.  Raises LockstepError on any failure,
@@ -41,7 +45,7 @@ def run(config: Config, cell: Cell, advance: Callable[[str], None]) -> str:
     folder = config.attack_folder(cell)
     try:
         (folder / FAILURE).unlink(missing_ok=True)
-        return _run(config, cell, folder, advance)
+        return _run(config, cell, folder, bar)
     except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         reason = one_line(error)
         known = isinstance(error, LockstepError | OSError)
@@ -52,14 +56,18 @@ def run(config: Config, cell: Cell, advance: Callable[[str], None]) -> str:
         raise LockstepError(f"{cell}, attacked: {reason}") from error
 
 
-def _run(config: Config, cell: Cell, folder: Path, advance: Callable[[str], None]) -> str:
+def _run(config: Config, cell: Cell, folder: Path, bar: Bar) -> str:
     settings, began = config.attacks, time.perf_counter()
     if settings is None:
         raise LockstepError(f"{config.path}: attacks: not there; this config attacks nothing")
     outcome, suite = trained.outcome(config.folder(cell)), None
     if outcome == "completed":
         suite = _suite(config, cell)
-        measure(suite, cell in config.attacked(strongly=True), advance)
+        work = list(pieces(suite))
+        with bar(len(work)) as advance:
+            for what, do in work:
+                advance(what)
+                do()
     content = {
         "outcome": outcome,
         "hash": attack_hash(cell, settings),
@@ -84,6 +92,16 @@ def _suite(config: Config, cell: Cell) -> Suite:
         raise LockstepError(f"{opened.folder}: results of another configuration; train the cell again")
     dataset = opened.dataset()
     images, labels = digits(dataset.test, settings.images)
-    dtype = cell.experiment.training.dtype
-    victim = Victim(opened.backend(), dataset.transform, dtype, batch=min(len(images), BATCH))
-    return Suite(victim, images, labels, digits(dataset.validation, FIT), settings, cell.seed)
+    experiment = cell.experiment
+    batch = min(len(images), BATCH)
+    return Suite(
+        victim=Victim(opened.backend(), dataset.transform, experiment.training.dtype, batch),
+        classes=dataset.classes,
+        images=images,
+        labels=labels,
+        fit=digits(dataset.validation, FIT),
+        settings=settings,
+        strong=settings.strong if cell in config.attacked(strongly=True) else None,
+        image_noise=experiment.regularisation.image_noise,
+        seed=cell.seed,
+    )

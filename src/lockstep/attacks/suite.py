@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from lockstep.attacks.attack import Attack
-from lockstep.attacks.corruptions import CORRUPTIONS, Shift
+from lockstep.attacks.corruptions import CORRUPTIONS, Corruption, Shift
 from lockstep.attacks.gradient import FGSM, PGD
 from lockstep.attacks.honesty import CONTROL, FLOAT32, LARGE, TWICE, saturated
 from lockstep.attacks.named import named
+from lockstep.attacks.noisy import Noisy
 from lockstep.attacks.patch import Patch
 from lockstep.attacks.patterns import MaximumActivation, Universal, pictures
 from lockstep.attacks.victim import Victim
-from lockstep.config_file import Attacks
+from lockstep.config_file import Attacks, Strong
 from lockstep.data.dataset import Split, spread
 from lockstep.evaluation import Measurement, row
 
@@ -34,11 +35,15 @@ STICKER = 8
 FIT = 50
 """Validation images that what is one for all images is fitted to."""
 PATTERN_STEPS = 10
+DRAWS = 8
+"""Of the noise at inference, whose mean gradient is followed."""
 TRANSFERRED = 200
 """Attacked images that other networks are shown, at most."""
 
 Images = np.ndarray
 """float32 [n, H, W, C] in [0, 1]."""
+Piece = tuple[str, Callable[[], None]]
+"""What a piece of work is, and the work."""
 
 
 @dataclass
@@ -46,10 +51,14 @@ class Suite:
     """One victim, the digits that it is measured on, and what has been found so far."""
 
     victim: Victim
+    classes: int
     images: Images
     labels: np.ndarray
     fit: tuple[Images, np.ndarray]
     settings: Attacks
+    strong: Strong | None
+    image_noise: float
+    """What the network was trained with."""
     seed: int
     measurements: list[Measurement] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
@@ -62,6 +71,11 @@ class Suite:
     @cached_property
     def fitting(self) -> Victim:
         return replace(self.victim, batch=len(self.fit[0]))
+
+    @cached_property
+    def survivors(self) -> dict[float, np.ndarray]:
+        """{eps: bool [n]}: right under every attack so far."""
+        return {eps: np.ones(len(self.labels), bool) for eps in self.settings.eps}
 
     def right(self, images: Images) -> np.ndarray:
         return self.victim.logits(images).argmax(axis=-1) == self.labels
@@ -81,34 +95,41 @@ class Suite:
         self.arrays[f"logits/{name}"] = self.victim.logits(images[self.examples])
 
 
-def measure(suite: Suite, strongly: bool, advance: Callable[[str], None]) -> None:
-    """All of it; `advance` is told before each of `pieces(settings, strongly)` pieces."""
-    for part in (_clean, _curves, _for_all, _patterns, _checks, _corruptions):
-        for piece in part(suite):
-            advance(piece)
-    if strongly and (strong := suite.settings.strong):
-        advance("strong pgd")
-        attack = PGD(strong.eps, steps=strong.steps, restarts=strong.restarts)
-        suite.under(f"strong_pgd={strong.eps:g}", attack)
+def pieces(suite: Suite) -> Iterator[Piece]:
+    """All that is to be done, in its order; nothing is done yet."""
+    settings, strong = suite.settings, suite.strong
+    yield "clean", partial(_clean, suite)
+    for eps in settings.eps:
+        for name in (*settings.names, *NOISES):
+            yield f"{name} {eps:g}", partial(_point, suite, name, eps)
+        yield f"universal {eps:g}", partial(_universal, suite, eps)
+        yield f"{FLOAT32} {eps:g}", partial(_fgsm_in_float32, suite, eps)
+    yield "who survives all", partial(_worst, suite)
+    yield TWICE, partial(_twice_the_steps, suite)
+    yield f"pgd {LARGE:g}", partial(_any_image, suite)
+    yield "sticker", partial(_sticker, suite)
+    yield "patterns of the classes", partial(_patterns, suite)
+    yield "pictures of the classes", partial(_pictures, suite)
+    for name, corruption in CORRUPTIONS.items():
+        yield name, partial(_corruption, suite, name, corruption)
+    for pixels in SHIFTS:
+        yield f"shift {pixels}", partial(_shift, suite, pixels)
+    if suite.image_noise:
+        yield "noise at inference", partial(_noisy, suite)
+    if strong:
+        yield "strong pgd", partial(_strong, suite, strong)
 
 
-def pieces(settings: Attacks, classes: int, strongly: bool) -> int:
-    sizes = len(settings.eps)
-    curves = sizes * (len(settings.names) + len(NOISES))
-    for_all = sizes + 1 + classes + 1
-    return 1 + curves + for_all + 2 + sizes + 2 + int(strongly)
-
-
-def gradients(settings: Attacks, classes: int, strongly: bool) -> int:
+def gradients(settings: Attacks, strong: Strong | None, classes: int) -> int:
     """About how many gradients of one image it takes."""
-    strong = settings.strong.steps * settings.strong.restarts if strongly and settings.strong else 0
     iterated = sum(name != "fgsm" for name in settings.names)
-    test = settings.images * (settings.steps * (len(settings.eps) * iterated + 3) + strong)
-    return test + FIT * (settings.steps * (len(settings.eps) + 1) + PATTERN_STEPS * classes)
+    test = settings.steps * (len(settings.eps) * iterated + 3)
+    repeated = strong.steps * strong.restarts if strong else 0
+    fit = settings.steps * (len(settings.eps) + 1) + PATTERN_STEPS * classes
+    return settings.images * (test + repeated) + FIT * fit
 
 
-def _clean(suite: Suite) -> Iterator[str]:
-    yield "clean"
+def _clean(suite: Suite) -> None:
     logits = suite.victim.logits(suite.images)
     suite.add("clean", (logits.argmax(axis=-1) == suite.labels).mean())
     suite.add("clean", saturated(logits, suite.labels), "saturated")
@@ -116,45 +137,61 @@ def _clean(suite: Suite) -> Iterator[str]:
     suite.keep("clean", suite.images)
 
 
-def _curves(suite: Suite) -> Iterator[str]:
-    """Each attack at each eps, and who survives all of those that look at the network."""
+def _point(suite: Suite, name: str, eps: float) -> None:
+    """One attack or noise at one eps."""
     settings = suite.settings
-    for eps in settings.eps:
-        survivors = np.ones(len(suite.labels), bool)
-        for name in (*settings.names, *NOISES):
-            yield f"{name} {eps:g}"
-            images = suite.under(f"{name}={eps:g}", named(name, eps, settings.steps))
-            if name in settings.names:
-                survivors &= suite.right(images)
-            if eps == settings.shown:
-                suite.keep(name, images)
-            if (name, eps) == ("pgd", settings.shown):
-                suite.arrays["transfer/images"] = images[:TRANSFERRED]
-                suite.arrays["transfer/labels"] = suite.labels[:TRANSFERRED]
-        suite.add(f"worst={eps:g}", survivors.mean())
+    images = suite.under(f"{name}={eps:g}", named(name, eps, settings.steps))
+    if name in settings.names:
+        suite.survivors[eps] &= suite.right(images)
+    if eps == settings.shown:
+        suite.keep(name, images)
+    if (name, eps) == ("pgd", settings.shown):
+        suite.arrays["transfer/images"] = images[:TRANSFERRED]
+        suite.arrays["transfer/labels"] = suite.labels[:TRANSFERRED]
 
 
-def _for_all(suite: Suite) -> Iterator[str]:
-    settings = suite.settings
-    for eps in settings.eps:
-        yield f"universal {eps:g}"
-        pattern = Universal(eps, settings.steps).fit(suite.fitting, *suite.fit)
-        images = suite.under(f"universal={eps:g}", pattern)
-        if eps == settings.shown:
-            suite.arrays["universal"] = pattern.delta
-            suite.keep("universal", images)
-    yield "sticker"
-    sticker = Patch(STICKER, steps=settings.steps).fit(suite.fitting, *suite.fit, suite.seed)
+def _worst(suite: Suite) -> None:
+    """The share of images that are right under every attack that looks at the network."""
+    for eps, survived in suite.survivors.items():
+        suite.add(f"worst={eps:g}", survived.mean())
+
+
+def _universal(suite: Suite, eps: float) -> None:
+    pattern = Universal(eps, suite.settings.steps).fit(suite.fitting, *suite.fit)
+    images = suite.under(f"universal={eps:g}", pattern)
+    if eps == suite.settings.shown:
+        suite.arrays["universal"] = pattern.delta
+        suite.keep("universal", images)
+
+
+def _fgsm_in_float32(suite: Suite, eps: float) -> None:
+    suite.under(f"{FLOAT32}={eps:g}", FGSM(eps, loss="cross_entropy_float32"))
+
+
+def _twice_the_steps(suite: Suite) -> None:
+    eps = suite.settings.shown
+    suite.under(f"{TWICE}={eps:g}", PGD(eps, steps=2 * suite.settings.steps))
+
+
+def _any_image(suite: Suite) -> None:
+    suite.under(f"pgd={LARGE:g}", PGD(LARGE, steps=suite.settings.steps))
+
+
+def _strong(suite: Suite, strong: Strong) -> None:
+    attack = PGD(strong.eps, steps=strong.steps, restarts=strong.restarts)
+    suite.under(f"strong_pgd={strong.eps:g}", attack)
+
+
+def _sticker(suite: Suite) -> None:
+    sticker = Patch(STICKER, steps=suite.settings.steps).fit(suite.fitting, *suite.fit, suite.seed)
     suite.arrays["sticker"] = sticker.patch
     suite.keep("sticker", suite.under(f"sticker={STICKER}", sticker))
 
 
-def _patterns(suite: Suite) -> Iterator[str]:
+def _patterns(suite: Suite) -> None:
     """Of each class: the share of the other classes' images that its pattern turns into it."""
     eps, deltas = suite.settings.shown, []
-    classes = range(suite.arrays["logits/clean"].shape[-1])
-    for unit in classes:
-        yield f"pattern of class {unit}"
+    for unit in range(suite.classes):
         pattern = MaximumActivation(unit, eps, PATTERN_STEPS).fit(suite.fitting, suite.fit[0])
         images = pattern(suite.victim, suite.images, suite.labels)
         found, others = suite.victim.logits(images).argmax(axis=-1), suite.labels != unit
@@ -163,33 +200,32 @@ def _patterns(suite: Suite) -> Iterator[str]:
         suite.add(f"pattern_{unit}={eps:g}", taken, "taken_for", int(others.sum()))
         deltas.append(pattern.delta)
     suite.arrays["patterns"] = np.stack(deltas)
-    yield "pictures of the classes"
-    drawing = replace(suite.victim, batch=len(classes))
-    suite.arrays["pictures"] = pictures(drawing, suite.fit[0].mean(axis=0), classes)
 
 
-def _checks(suite: Suite) -> Iterator[str]:
-    """What `honesty` asks for and the curves do not say."""
-    settings = suite.settings
-    yield "pgd with twice the steps"
-    twice = PGD(settings.shown, steps=2 * settings.steps)
-    suite.under(f"{TWICE}={settings.shown:g}", twice)
-    yield f"pgd {LARGE:g}"
-    suite.under(f"pgd={LARGE:g}", PGD(LARGE, steps=settings.steps))
-    for eps in settings.eps:
-        yield f"fgsm in float32 {eps:g}"
-        suite.under(f"{FLOAT32}={eps:g}", FGSM(eps, loss="cross_entropy_float32"))
+def _pictures(suite: Suite) -> None:
+    drawing = replace(suite.victim, batch=suite.classes)
+    suite.arrays["pictures"] = pictures(drawing, suite.fit[0].mean(axis=0), range(suite.classes))
 
 
-def _corruptions(suite: Suite) -> Iterator[str]:
-    yield "corruptions"
-    for name, corruption in CORRUPTIONS.items():
-        suite.keep(name, suite.under(f"corruption={name}", corruption))
-    yield "shifts"
-    for pixels in SHIFTS:
-        directions = Shift(down=pixels), Shift(down=-pixels), Shift(right=pixels), Shift(right=-pixels)
-        moved = [shift(None, suite.images, suite.labels) for shift in directions]
-        suite.add(f"shift={pixels}", np.mean([suite.right(images).mean() for images in moved]))
+def _corruption(suite: Suite, name: str, corruption: Corruption) -> None:
+    suite.keep(name, suite.under(f"corruption={name}", corruption))
+
+
+def _shift(suite: Suite, pixels: int) -> None:
+    directions = Shift(down=pixels), Shift(down=-pixels), Shift(right=pixels), Shift(right=-pixels)
+    moved = [shift(None, suite.images, suite.labels) for shift in directions]
+    suite.add(f"shift={pixels}", np.mean([suite.right(images).mean() for images in moved]))
+
+
+def _noisy(suite: Suite) -> None:
+    """The noise of training at inference too: PGD along one draw's gradient, and along the mean of some."""
+    eps, steps = suite.settings.shown, suite.settings.steps
+    for name, draws in (("noisy_pgd", 1), ("noisy_pgd_mean", DRAWS)):
+        victim = Noisy(**vars(suite.victim), level=suite.image_noise, draws=draws, seed=suite.seed)
+        images = PGD(eps, steps=steps)(victim, suite.images, suite.labels, suite.seed)
+        suite.add(f"{name}={eps:g}", (victim.logits(images).argmax(axis=-1) == suite.labels).mean())
+    clean = victim.logits(suite.images).argmax(axis=-1) == suite.labels
+    suite.add("noisy_clean", clean.mean())
 
 
 def digits(split: Split, count: int) -> tuple[Images, np.ndarray]:

@@ -36,6 +36,7 @@ class Stream(IntEnum):
     ATTACK_NOISE = 11
     PATCH = 12
     CORRUPTION = 13
+    INFERENCE_NOISE = 14
 
 
 def generator(seed: int, stream: Stream, index: int = 0, tensor: int = 0) -> np.random.Generator:
