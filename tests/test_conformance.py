@@ -5,23 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lockstep.attacks.gradient import FGSM
+from lockstep.conformance import attacks
 from lockstep.conformance import digits as runs
 from lockstep.conformance.bits import LEFT
-from lockstep.conformance.certificate import QUICK, Pair
+from lockstep.conformance.certificate import QUICK, Pair, read, write
 from lockstep.conformance.distance import distance, travel_error
 from lockstep.conformance.problem import BATCH, CALLS, STEPS, draw
 from lockstep.conformance.reference import ALL
 from lockstep.conformance.seeds import _check
 from lockstep.conformance.specs import SMOOTH, SPECS
+from lockstep.conformance.subject import Subject
 from lockstep.conformance.travel import Reference, _in_band, load, save
 from lockstep.conformance.verify import Request, devices, verify
+from lockstep.conformance.worker import THREADS, Here
 from lockstep.optimizer import Adam
 from lockstep.spec import KINDS
 
+quick_and_attacks = pytest.mark.parametrize("tiers", [QUICK, ("T7",)], ids=["quick", "attacks"])
 
-def out_of_step(backend: str, device: str, digits) -> list[str]:
-    certificate = verify(Request(backend, device), digits, None, lambda what: None)
-    assert {check.tier for check in certificate.checks} == set(QUICK)
+
+def out_of_step(backend: str, device: str, tiers: tuple[str, ...], digits) -> list[str]:
+    certificate = verify(Request(backend, device, tiers), digits, None, lambda what: None)
+    assert {check.tier for check in certificate.checks} == set(tiers)
     assert certificate.environment
     late = [
         f"{check.tier} {check.quantity}: {check.measured} > {check.limit} ({check.note})"
@@ -31,15 +37,17 @@ def out_of_step(backend: str, device: str, digits) -> list[str]:
     return [*late, str(certificate.diagnosis)] if late else []
 
 
-def test_in_step_with_the_reference(backend, digits):
-    late = out_of_step(backend, "cpu", digits)
+@quick_and_attacks
+def test_in_step_with_the_reference(backend, tiers, digits):
+    late = out_of_step(backend, "cpu", tiers, digits)
     assert not late, "\n".join(late)
 
 
-def test_in_step_with_the_reference_on_a_gpu(backend, digits, worker):
+@quick_and_attacks
+def test_in_step_with_the_reference_on_a_gpu(backend, tiers, digits, worker):
     if "gpu" not in worker(backend, "float32").call(devices, backend):
         pytest.skip(f"{backend} has no GPU here")
-    late = out_of_step(backend, "gpu", digits)
+    late = out_of_step(backend, "gpu", tiers, digits)
     assert not late, "\n".join(late)
 
 
@@ -167,3 +175,35 @@ def test_accuracies_are_equal_different_or_nobody_can_tell(differences, verdict,
     assert check.verdict == verdict
     assert note in check.note
     assert check.limit == pytest.approx(0.2)
+
+
+@pytest.fixture
+def weak(monkeypatch) -> None:
+    """T7 in a moment, with an attack that does nothing."""
+    monkeypatch.setattr(attacks, "STEPS", 2)
+    monkeypatch.setattr(attacks, "ATTACKS", {"FGSM": FGSM(0)})
+
+
+def test_an_attack_that_does_nothing_shows_nothing(weak, digits):
+    """Images that nobody changed are the same everywhere; others are out of step all the same."""
+    here = {("float32", THREADS): Here("numpy", "float32")}
+    subject = Subject("numpy", "cpu", digits, lambda what: None, here)
+    reference = attacks.made(digits, lambda what: None)
+    checks = attacks.measure(subject, reference)
+    assert {(check.verdict, check.measured) for check in checks} == {("cannot tell", 0)}
+    assert "the attack turned 0 of 100 digits" in checks[0].note
+    moved = reference | {"FGSM": reference["FGSM"] + np.float32(0.01)}
+    verdicts = {check.quantity: check.verdict for check in attacks.measure(subject, moved)}
+    assert verdicts["share of FGSM images that differ"] == "out of step"
+
+
+def test_what_the_reference_crafted_is_read_from_its_file(weak, digits, tmp_path, monkeypatch):
+    def certificate():
+        monkeypatch.setattr("lockstep.conformance.verify._made", {})  # as in another process
+        return verify(Request("numpy", tiers=("T7",)), digits, tmp_path, lambda what: None)
+
+    first = certificate()
+    monkeypatch.delattr(attacks, "made")
+    assert certificate().checks == first.checks
+    write(tmp_path / "attacks.json", [first])
+    assert read(tmp_path / "attacks.json") == [first]

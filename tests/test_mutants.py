@@ -71,6 +71,7 @@ MUTANTS = {
     "reduced_precision": Expected("T3", "logits", ("conv1", "output"), "TF32"),
     "moments_in_sixteen_bits": Expected("T4", "loss, nats, 100 steps"),
     "no_fence": Expected("T0", "work left after synchronize"),
+    "vjp_in_chunks": Expected("T7", "share of gradient signs that differ"),
     "never_the_same": Expected("T0", "two processes, 20 steps"),
 }
 
@@ -105,3 +106,8 @@ def test_only_the_input_gradient_sees_how_a_pool_breaks_ties(certify):
     """Weight gradients do not notice, so a suite without input gradients would let it pass."""
     lines = late(certify(FOLDER, "pool_shares_ties", "T1"))
     assert lines == {("T1", "input gradient")}
+
+
+def test_only_attacks_take_more_images_than_a_small_batch(certify):
+    lines = late(certify(FOLDER, "vjp_in_chunks", "T1", "T3", "T7"))
+    assert {tier for tier, _ in lines} == {"T7"}

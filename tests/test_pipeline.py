@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from lockstep.conformance.certificate import read
+from lockstep.conformance.certificate import FILES, read
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -150,13 +150,13 @@ def test_finished_runs_are_attacked_and_other_attacks_train_nothing_again(house)
 def test_the_proof_is_part_of_the_pipeline_and_being_out_of_step_a_result(house):
     """NumPy's own long runs are kept while others need them, and made again for an edited plugin alone."""
     shutil.copytree(ROOT / "tests/mutants/backends/relu_half_at_zero", house / "backends/mutant")
-    write(house, {"tiny": {}}, tiers=["T1", "T5", "T6"])
+    write(house, {"tiny": {}}, tiers=["T1", "T5", "T6", "T7"])
     config = house / "config/config.yaml"
     config.write_text(config.read_text().replace("conformance:", "conformance:\n  steps: 2\n  pairs: 1"))
     assert snakemake(house).returncode == 0
     folder = house / "results/tiny/conformance"
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}
-    assert made == {f"{b}/cpu/{n}.json" for b in ("numpy", "mutant") for n in ("quick", "travel", "seeds")}
+    assert made == {f"{backend}/cpu/{name}.json" for backend in ("numpy", "mutant") for name in FILES}
     assert not list(folder.rglob("*.npz")), "the reference's runs are kept only as long as they are needed"
     (certificate,) = read(folder / "mutant/cpu/quick.json")
     assert certificate.verdict == "out of step"
@@ -168,7 +168,7 @@ def test_the_proof_is_part_of_the_pipeline_and_being_out_of_step_a_result(house)
     backend.write_text(backend.read_text() + "\n# an edit\n")
     edited = snakemake(house)
     assert edited.returncode == 0, edited.stderr
-    assert [edited.stderr.count(f"rule {name}:") for name in ("verify", "reference", "compare")] == [1, 2, 2]
+    assert [edited.stderr.count(f"rule {name}:") for name in ("verify", "reference", "compare")] == [1, 3, 3]
     assert not read(folder / "mutant/cpu/seeds.json")[0].falls_short, "one pair cannot tell"
 
 

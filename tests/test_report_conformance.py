@@ -26,7 +26,7 @@ results: {root}/results
 reports: {root}/reports
 backends: [numpy, alpha, beta]
 seeds: [0]
-conformance: {{tiers: [T0, T1, T2, T3, T4, T5, T6], steps: 500, pairs: 8}}
+conformance: {{tiers: [T0, T1, T2, T3, T4, T5, T6, T7], steps: 500, pairs: 8}}
 base:
   model:
     layers:
@@ -66,7 +66,7 @@ def certificate(backend: str, name: str, **changes: object) -> Certificate:
         "threads": 2,
         "dtypes": ["float32", "float64"],
         "tiers": list(FILES[name]),
-        "checks": {"quick": quick, "travel": travel, "seeds": seeds}[name](backend),
+        "checks": {"quick": quick, "travel": travel, "seeds": seeds, "attacks": attacks}[name](backend),
         "curves": curves(backend) if name == "travel" else [],
         "pairs": pairs() if name == "seeds" and backend != "numpy" else [],
         "environment": {"flag": "on"},
@@ -130,6 +130,16 @@ def seeds(backend: str) -> list[Check]:
     return [
         check("T6", "accuracy, points, mean difference", 0.025, 0.2, note=note),
         check("T6", "cross-entropy, nats, mean difference", -1e-4, 0.002, note=note),
+    ]
+
+
+def attacks(backend: str) -> list[Check]:
+    if backend == "numpy":
+        return [check("T7", "the reference itself", verdict="reported")]
+    return [
+        check("T7", "share of gradient signs that differ", 0.002, 0.01),
+        check("T7", "share of FGSM images that differ", 0.0, 0.03),
+        check("T7", "share of PGD-40 images that differ", 0.01, 0.03),
     ]
 
 
@@ -204,8 +214,8 @@ def test_in_step(config: Config):
     save_all(config)
     made = page(config)
     assert made.rows[0] == ["backend", *TIERS]
-    assert made.verdicts("numpy") == ["in step"] * 6 + ["the reference"]
-    assert made.verdicts("alpha") == made.verdicts("beta") == ["in step"] * 7
+    assert made.verdicts("numpy") == ["in step"] * 6 + ["the reference"] * 2
+    assert made.verdicts("alpha") == made.verdicts("beta") == ["in step"] * 8
     assert made.having("T1", "logits") == [
         ["0", "1e-12", "in step", ""],
         ["2e-15", "1e-12", "in step", ""],
@@ -214,7 +224,7 @@ def test_in_step(config: Config):
     assert 'class="verdict good">in step<' in made.source
     assert 'class="alert"' not in made.source
     assert finding(config).answer == "Yes, to 7e-15 in float64: 3 of 3 backends are in step."
-    assert "alpha: in step in T0–T6\n" in shown(config)
+    assert "alpha: in step in T0–T7\n" in shown(config)
 
 
 def test_limits_are_those_of_the_certificates(config: Config):
@@ -222,6 +232,10 @@ def test_limits_are_those_of_the_certificates(config: Config):
     limits = {row[0]: row[2] for row in page(config).rows if row[0] in TIERS and len(row) == 3}
     assert limits["T0"] == "work left after synchronize: 0.1"  # the other two have none
     assert (limits["T1"], limits["T3"], limits["T4"]) == ("1e-12", "1e-5", "2e-6")
+    assert limits["T7"] == (
+        "share of gradient signs that differ: 0.01; share of FGSM images that differ: 0.03; "
+        "share of PGD-40 images that differ: 0.03"
+    )
     assert limits["T5"] == "travel in float64, 500 steps: 1e-12; travel in float32, 500 steps: 0.24"
 
 
@@ -252,7 +266,7 @@ def test_tiers_that_were_not_measured_leave_no_number_behind(config: Config):
     assert "Accuracies of single runs were not compared (T6)" in made.words
     assert "may differ a little and yet be equal" in made.words
     assert "No long run was measured" in made.words
-    assert made.verdicts("beta") == ["in step"] * 5 + ["not measured"] * 2
+    assert made.verdicts("beta") == ["in step"] * 5 + ["not measured"] * 3
     assert not (config.reports / "figures/divergence.svg").exists()
 
 
@@ -288,7 +302,7 @@ def test_not_yet(config: Config):
     stopped = check("T0", "vjp", verdict="not yet", note="vjp is not written yet")
     save_all(config, beta=[certificate("beta", "quick", checks=[stopped])])
     made = page(config)
-    assert made.verdicts("beta") == ["not yet"] + ["not measured"] * 6
+    assert made.verdicts("beta") == ["not yet"] + ["not measured"] * 7
     assert "beta, T1–T4: not reached: a check before it failed" in made.words
     assert "beta: not yet. First: T0, vjp: vjp is not written yet." in made.words
     assert finding(config).answer == "Not yet: beta is not finished in T0 (vjp)."
@@ -296,10 +310,10 @@ def test_not_yet(config: Config):
 
 def test_cannot_tell_is_no_equality(config: Config):
     unsure = [check.model_copy(update={"verdict": "cannot tell"}) for check in seeds("beta")]
-    others = [certificate("beta", name) for name in ("quick", "travel")]
+    others = [certificate("beta", name) for name in ("quick", "travel", "attacks")]
     save_all(config, beta=[*others, certificate("beta", "seeds", checks=unsure)])
     made = page(config)
-    assert made.verdicts("beta")[-1] == "cannot tell"
+    assert made.verdicts("beta")[-2:] == ["cannot tell", "in step"]
     assert 'class="verdict unsure">cannot tell<' in made.source
     assert (
         "of zero for alpha (two one-sided tests); it is not known well enough for beta: we cannot"
@@ -326,10 +340,10 @@ def test_float32_only(config: Config):
 def test_nothing_measured(config: Config):
     made = page(config)
     for backend in config.backends:
-        assert made.verdicts(backend) == ["not measured"] * 7
-        assert f"{backend}, T0–T6: not measured yet: run snakemake" in made.words
+        assert made.verdicts(backend) == ["not measured"] * 8
+        assert f"{backend}, T0–T7: not measured yet: run snakemake" in made.words
     assert finding(config).answer == "Not measured yet."
-    assert "beta: not measured; T0–T6: not measured yet: run snakemake" in shown(config)
+    assert "beta: not measured; T0–T7: not measured yet: run snakemake" in shown(config)
 
 
 def test_tiers_that_nobody_asked_for(config: Config):
@@ -340,7 +354,7 @@ def test_tiers_that_nobody_asked_for(config: Config):
         certificate("alpha", "quick", tiers=["T1"], checks=[c for c in quick("alpha") if c.tier == "T1"]),
     )
     made = page(config)
-    assert made.verdicts("alpha") == ["not asked for", "in step"] + ["not asked for"] * 5
+    assert made.verdicts("alpha") == ["not asked for", "in step"] + ["not asked for"] * 6
     assert made.verdicts("beta")[:2] == ["not asked for", "not measured"]
     assert finding(config).answer == "Yes, to 2e-15 in float64: 1 of 3 backends is in step, 2 not measured."
 
@@ -349,8 +363,8 @@ def test_not_installed(config: Config):
     write_text(Path("backends/beta/requirements.txt"), "no-such-distribution\n")
     save(config, certificate("alpha", "quick"))
     words = page(config).words
-    assert "beta, T0–T6: not installed: no-such-distribution" in words
-    assert "alpha, T5–T6: not measured yet: run snakemake" in words
+    assert "beta, T0–T7: not installed: no-such-distribution" in words
+    assert "alpha, T5–T7: not measured yet: run snakemake" in words
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 1, "certificates": []}', "\x00", None])
@@ -359,7 +373,7 @@ def test_a_damaged_file_costs_its_tiers(config: Config, content: str | None):
     path = config.certificate("beta", "cpu", "travel")
     path.write_text(config.certificate("alpha", "cpu", "travel").read_text() if content is None else content)
     beta = one(config, "beta")
-    assert [beta.verdict(tier) for tier in TIERS] == ["in step"] * 5 + ["not measured", "in step"]
+    assert [beta.verdict(tier) for tier in TIERS] == ["in step"] * 5 + ["not measured", "in step", "in step"]
     assert re.fullmatch(rf"damaged: .+; delete {path} and run snakemake", beta.absent["T5"])
     assert one(config, "alpha").absent == {}
 
@@ -368,7 +382,7 @@ def test_a_damaged_file_is_a_line_of_the_page(config: Config):
     save_all(config)
     config.certificate("beta", "cpu", "travel").write_text('{"schema": 1, "certificates": []}')
     made = page(config)
-    assert made.verdicts("beta") == ["in step"] * 5 + ["not measured", "in step"]
+    assert made.verdicts("beta") == ["in step"] * 5 + ["not measured", "in step", "in step"]
     assert "beta, T5: damaged: it holds no certificate of beta on cpu; delete" in made.words
     assert "How far it grows was not measured" not in made.words  # the others' files are sound
 
@@ -432,14 +446,14 @@ def test_bits_and_what_may_change_them(config: Config):
         "in step 1.25 % asynchronous: 97 % is left when train_steps returns",
         "",
     ] in made.having("alpha")
-    assert ["T0–T6", "2 threads, alpha 1.2, flag on"] in made.having("alpha")
+    assert ["T0–T7", "2 threads, alpha 1.2, flag on"] in made.having("alpha")
 
 
 def test_files_of_several_machines_are_told_apart(config: Config):
     save_all(config)
     save(config, certificate("alpha", "seeds", environment={"flag": "off"}))
     rows = page(config).having("alpha")
-    assert ["T0–T5", "2 threads, alpha 1.2, flag on"] in rows
+    assert ["T0–T5, T7", "2 threads, alpha 1.2, flag on"] in rows
     assert ["T6", "2 threads, alpha 1.2, flag off"] in rows
 
 

@@ -12,6 +12,7 @@ import pytest
 from lockstep.conformance.certificate import read
 from lockstep.conformance.terminal import selected
 from lockstep.errors import LockstepError
+from lockstep.identity import TRAINING_PATH
 
 ROOT = Path(__file__).parents[1]
 METHODS = {
@@ -240,7 +241,7 @@ def test_the_command_fails_where_a_backend_falls_short_and_says_why(tmp_path):
         ((), "name one or more backends, or say --all"),
         (("numpy", "--all"), "name one or more backends, or say --all"),
         (("nix",), "unknown backend 'nix'; known: numpy"),
-        (("numpy", "--tier", "T9"), "--tier T9: unknown; give T0 to T6"),
+        (("numpy", "--tier", "T9"), "--tier T9: unknown; give T0 to T7"),
         (("numpy", "--device", "gpu"), "backend numpy: not written for gpu"),
     ],
 )
@@ -253,5 +254,14 @@ def test_mistakes_on_the_command_line_are_one_line(arguments, message):
 
 def test_tiers_can_be_named_listed_and_ranged():
     assert selected(["T3", "T0,T5..T6"]) == ("T0", "T3", "T5", "T6")
-    with pytest.raises(LockstepError, match="T7"):
-        selected(["T1..T7"])
+    with pytest.raises(LockstepError, match="T8"):
+        selected(["T1..T8"])
+
+
+def test_a_certificates_hash_covers_all_that_measures_it():
+    code = "import sys, lockstep.conformance.verify; print(*sys.modules)"
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    ours = {name.removeprefix("lockstep.") for name in names if name.startswith("lockstep.")}
+    assert "attacks.gradient" in ours
+    rest = {name for name in ours - set(TRAINING_PATH) if name.split(".")[0] != "conformance"}
+    assert rest == {"statistics"}  # hashed on its own

@@ -94,9 +94,11 @@ def stamp_of(backend, device, name):
 
 def options_of_certificate(wildcards):
     settings = CONFIG.conformance
-    if wildcards.name == "travel":
-        return f"--tier T5 --steps {settings.steps}"
-    return f"--tier T6 --pairs {settings.pairs}"
+    return {
+        "travel": f"--tier T5 --steps {settings.steps}",
+        "seeds": f"--tier T6 --pairs {settings.pairs}",
+        "attacks": "--tier T7",
+    }[wildcards.name]
 
 
 def threads_of_cell(wildcards):

@@ -1,5 +1,5 @@
-# The proof that the backends are in step: one certificate for the quick tiers, one for the long runs (T5)
-# and one for whole runs from many seeds (T6), for each backend and device.
+# The proof that the backends are in step: one certificate for the quick tiers, one for the long runs (T5),
+# one for whole runs from many seeds (T6) and one for attacks (T7), for each backend and device.
 #
 # `lockstep verify` exits with 1 where a backend falls short.  Here that is a result like any other, as
 # long as there is a certificate that says so.
@@ -9,7 +9,7 @@ CERTIFICATE = RESULTS / "conformance/{backend}/{device}"
 LOG = RESULTS / "logs/conformance"
 
 
-# NumPy's own job keeps the runs that the others are compared with.
+# NumPy's own job keeps what the others are compared with.
 ruleorder: reference > compare
 
 
@@ -41,7 +41,7 @@ rule reference:
     log:
         LOG / f"{REFERENCE}/cpu/{{name}}.log",
     wildcard_constraints:
-        name="travel|seeds",
+        name="travel|seeds|attacks",
     conda:
         "envs/lockstep.yaml"
     threads: 2
@@ -66,7 +66,7 @@ rule compare:
     log:
         LOG / "{backend}/{device}/{name}.log",
     wildcard_constraints:
-        name="travel|seeds",
+        name="travel|seeds|attacks",
     conda:
         "envs/lockstep.yaml"
     threads: 2

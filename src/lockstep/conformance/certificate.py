@@ -7,6 +7,7 @@ T3  float32, step 0
 T4  float32, a network without kinks, 100 steps on digits: loss
 T5  the classroom's network, 500 steps on digits: travel, against the one-ulp band
 T6  accuracy and cross-entropy, paired by seed: two one-sided tests
+T7  float32, one network attacked: gradient signs, adversarial images, survivors of both
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ from lockstep.settings import Settings
 
 QUICK = TIERS[:5]
 """Those that take about a minute."""
-FILES: dict[str, tuple[Tier, ...]] = {"quick": QUICK, "travel": ("T5",), "seeds": ("T6",)}
+FILES: dict[str, tuple[Tier, ...]] = {
+    "quick": QUICK,
+    "travel": ("T5",),
+    "seeds": ("T6",),
+    "attacks": ("T7",),
+}
 """{certificate that the pipeline makes by a job of its own: its tiers}."""
 
 Verdict = Literal["in step", "out of step", "cannot tell", "not yet", "reported"]

@@ -1,4 +1,4 @@
-"""Runs on real digits, in the backend's own process: what tiers T0, T4, T5 and T6 are measured on."""
+"""Runs on real digits, in the backend's own process: what tiers T0 and T4 to T7 are measured on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lockstep.conformance.problem import Tensors
-from lockstep.conformance.specs import SMOOTH, SPECS
+from lockstep.conformance.specs import ATTACKED, SMOOTH, SPECS
 from lockstep.conformance.worker import Make
 from lockstep.data import dataset as datasets
 from lockstep.data.batches import Chunk, epoch_chunks
@@ -30,9 +30,10 @@ SEED = 0
 
 
 def experiment(name: str, dtype: str) -> Experiment:
-    """real: the classroom's network, with dropout; smooth: without kinks; seeds: as T6 trains it."""
-    spec = SMOOTH if name == "smooth" else SPECS["classroom"]
-    rate, epochs = (5e-4, 3) if name == "seeds" else (1e-4, 1)
+    """real: the classroom's network, with dropout; smooth: without kinks; seeds: as T6 trains it;
+    attacked: the small one of T7."""
+    spec = {"smooth": SMOOTH, "attacked": ATTACKED}.get(name, SPECS["classroom"])
+    rate, epochs = {"seeds": (5e-4, 3), "attacked": (3e-3, 1)}.get(name, (1e-4, 1))
     settings: dict[str, Any] = {
         "data": {"source": SOURCE},
         "model": {"layers": spec.model_dump()["layers"]},
@@ -52,7 +53,7 @@ def segment(make: Make, data: Path, run: Experiment, first: int, last: int, stat
     """The steps first to last of a run (counted from 1), from the state before them."""
     backend, losses = make(run.spec, run.optimizer), []
     backend.load(state)
-    for chunk in _chunks(_dataset(data), run, first, last):
+    for chunk in _chunks(load(data), run, first, last):
         logits = np.asarray(backend.train_steps(*chunk.arguments))
         losses.append(cross_entropy(logits, chunk.targets).mean(axis=-1))
     backend.synchronize()
@@ -91,7 +92,7 @@ def waiting(make: Make, data: Path, run: Experiment) -> Waiting:
     """The medians of five rounds: a disturbance of the machine counts for nothing."""
     backend = make(run.spec, run.optimizer)
     backend.load(start(run))
-    (chunk,) = _chunks(_dataset(data), run, 1, 10)
+    (chunk,) = _chunks(load(data), run, 1, 10)
     np.asarray(backend.train_steps(*chunk.arguments))  # compiles
 
     def read() -> float:
@@ -123,7 +124,7 @@ class Outcome(NamedTuple):
 
 def train_and_test(make: Make, data: Path, run: Experiment, seed: int) -> Outcome:
     """One whole run, by the harness's own loop, and its test images."""
-    backend, dataset = make(run.spec, run.optimizer), _dataset(data)
+    backend, dataset = make(run.spec, run.optimizer), load(data)
     backend.load(initial_weights(run.spec, seed, run.training.dtype))
     train(backend, run.spec, run, dataset, seed, Progress(), Watcher())
     logits = predict(backend, dataset.test, dataset.transform, run.training.dtype)
@@ -133,7 +134,7 @@ def train_and_test(make: Make, data: Path, run: Experiment, seed: int) -> Outcom
 
 
 @lru_cache(1)
-def _dataset(path: Path) -> Dataset:
+def load(path: Path) -> Dataset:
     return datasets.load(path, SOURCE, "centred", 0, None)
 
 

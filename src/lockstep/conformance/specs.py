@@ -96,3 +96,10 @@ forms of Adam.  Training compiles anew, so not all of them are."""
 _SWAPPED: dict[Layer, Layer] = {RELU: SWISH, MaxPool(size=2): AvgPool(size=2)}
 SMOOTH = _spec((28, 28, 1), *(_SWAPPED.get(layer, layer) for layer in SPECS["classroom"].layers))
 """The classroom's network without kinks, where rounding does not grow."""
+ATTACKED = _spec(
+    (28, 28, 1),
+    *(Conv2D(filters=8, kernel=5), RELU, MaxPool(size=2)),
+    *(Conv2D(filters=16, kernel=5), RELU, MaxPool(size=2)),
+    *(Flatten(), Dense(units=10)),
+)
+"""With the classroom's kinks, and small: an attack takes forty gradients."""

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from lockstep import discovery
-from lockstep.conformance import bits, digits, reference, seeds, step_zero, travel
+from lockstep.conformance import attacks, bits, digits, reference, seeds, step_zero, travel
 from lockstep.conformance.certificate import QUICK, Certificate, Check, Curve, Diagnosis, Pair
 from lockstep.conformance.observe import ADAM
 from lockstep.conformance.problem import Tensors
@@ -56,6 +56,7 @@ class Request:
             "T4": bits.SMOOTH_PIECES,
             "T5": travel.pieces(self.steps, reference=False) + travel.pieces(self.steps, reference=True),
             "T6": 2 * self.pairs,
+            "T7": attacks.PIECES,
         }
         return problems + sum(count for tier, count in runs.items() if tier in self.tiers)
 
@@ -71,7 +72,7 @@ class Findings:
 def verify(request: Request, data: Path, references: Path | None, advance: Advance) -> Certificate:
     """Measure a backend.
 
-    data: the folder of `prepared_digits`; references: a folder that keeps the reference's runs of T5 and T6.
+    data: the folder of `prepared_digits`; references: a folder that keeps the reference's runs of T5 to T7.
     Raises LockstepError where backend or device are not there; all else that is wrong is in the certificate.
     """
     plugin = discovery.find(request.backend)
@@ -110,7 +111,7 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
 
 @contextmanager
 def prepared_digits() -> Iterator[Path]:
-    """The digits that T0, T4, T5 and T6 run on, in a temporary folder."""
+    """The digits that T0 and T4 to T7 run on, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
         path = Path(folder, digits.SOURCE)
         sources.prepare(digits.SOURCE, path)
@@ -141,12 +142,18 @@ def _measure(
     if "T6" in request.tiers:
         outcomes = _outcomes(request, subject, references)
         if request.is_reference:
-            itself = Check(tier="T6", quantity="the reference itself", measured=None, verdict="reported")
-            findings.checks.append(itself)
+            findings.checks.append(_itself("T6"))
         else:
             checks, findings.pairs = seeds.measure(subject, outcomes)
             findings.checks += checks
+    if "T7" in request.tiers:
+        attacked = _attacked(subject, references)
+        findings.checks += [_itself("T7")] if request.is_reference else attacks.measure(subject, attacked)
     return True
+
+
+def _itself(tier: str) -> Check:
+    return Check(tier=tier, quantity="the reference itself", measured=None, verdict="reported")
 
 
 def _in_float64(request: Request, subject: Subject, dtypes: list[str]) -> Found:
@@ -188,6 +195,13 @@ def _outcomes(request: Request, subject: Subject, folder: Path | None) -> seeds.
         return seeds.made(subject.data, request.pairs, subject.advance)
 
     return _kept(("T6", request.pairs), folder and folder / "seeds.npz", make, seeds.save, seeds.load)
+
+
+def _attacked(subject: Subject, folder: Path | None) -> Tensors:
+    def make() -> Tensors:
+        return attacks.made(subject.data, subject.advance)
+
+    return _kept(("T7", attacks.COUNT), folder and folder / "attacks.npz", make, dict, dict)
 
 
 def _kept(

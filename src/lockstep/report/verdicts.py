@@ -22,6 +22,8 @@ MEASURES = {
     "T4": "float32, a network without kinks (swish, average pools): training loss",
     "T5": "hundreds of training steps of the classroom's network: weights",
     "T6": "whole runs, paired by seed: accuracy and cross-entropy on average",
+    "T7": "float32, one trained network attacked: signs of its gradients, adversarial images, and how many "
+    "digits survive them in either",
 }
 TONES = {
     "in step": "good",
@@ -66,13 +68,13 @@ def tiers(certified: Sequence[Certified]) -> Grid:
 
 
 def _limits(checks: Sequence[Check]) -> str:
-    """The limit that most quantities share, then those with one of their own."""
+    """The limit that most of the quantities share, if any, then those with one of their own."""
     limits = {check.quantity: check.limit for check in checks if check.limit is not None}
     counts = Counter(limits.values()).most_common()
     if not counts:
         return text.NONE
     (common, n), *_ = counts
-    shared = [text.scientific(common)] if n > 1 or len({check.quantity for check in checks}) == 1 else []
+    shared = [text.scientific(common)] if 2 * n > len({check.quantity for check in checks}) else []
     own = [f"{name}: {text.scientific(x)}" for name, x in limits.items() if not shared or x != common]
     return "; ".join(shared + own)
 
