@@ -150,6 +150,7 @@ def test_examples_show_every_class_and_stay_within_eps(config):
     assert arrays["patterns"].shape == arrays["pictures"].shape == (10, 28, 28, 1)
     assert np.abs(arrays["patterns"]).max() <= 0.05 + 1e-6
     assert arrays["sticker"].shape == (8, 8, 1)
+    assert arrays["pictures/dense1"].shape == (10, 28, 28, 1)
 
 
 def test_the_mean_gradient_over_the_noise_of_inference_is_stronger_than_one_draws(config):

@@ -28,9 +28,15 @@ class Trained:
     weights: dict[str, np.ndarray]
     """Of the last epoch."""
 
-    def backend(self) -> Backend:
-        """The network with its weights, in this process.  Raises LockstepError where it cannot run here."""
-        backend = cells.build(cells.load_backend(self.cell), self.cell)
+    def backend(self, until: str | None = None) -> Backend:
+        """The network with its weights in this process, or its layers up to one.
+
+        Raises LockstepError where it cannot run here.
+        """
+        whole = self.cell.experiment.spec
+        backend = cells.build(
+            cells.load_backend(self.cell), self.cell, whole.until(until) if until else whole
+        )
         backend.load(self.weights)
         return backend
 

@@ -93,6 +93,7 @@ def _suite(config: Config, cell: Cell) -> Suite:
     dataset = opened.dataset()
     images, labels = digits(dataset.test, settings.images)
     experiment = cell.experiment
+    weighted = [node for node in experiment.spec.nodes if node.weights]
     batch = min(len(images), BATCH)
     return Suite(
         victim=Victim(opened.backend(), dataset.transform, experiment.training.dtype, batch),
@@ -100,6 +101,8 @@ def _suite(config: Config, cell: Cell) -> Suite:
         images=images,
         labels=labels,
         fit=digits(dataset.validation, FIT),
+        part=opened.backend,
+        hidden={node.name: node.output_shape[-1] for node in weighted[:-1]},
         settings=settings,
         strong=settings.strong if cell in config.attacked(strongly=True) else None,
         image_noise=experiment.regularisation.image_noise,

@@ -7,7 +7,7 @@ test images that it has not seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -22,6 +22,7 @@ from lockstep.attacks.noisy import Noisy
 from lockstep.attacks.patch import Patch
 from lockstep.attacks.patterns import MaximumActivation, Universal, pictures
 from lockstep.attacks.victim import Victim
+from lockstep.backend import Backend
 from lockstep.config_file import Attacks, Strong
 from lockstep.data.dataset import Split, spread
 from lockstep.evaluation import Measurement, row
@@ -37,6 +38,8 @@ FIT = 50
 PATTERN_STEPS = 10
 DRAWS = 8
 """Of the noise at inference, whose mean gradient is followed."""
+UNITS = 10
+"""Of each hidden layer that are drawn."""
 TRANSFERRED = 200
 """Attacked images that other networks are shown, at most."""
 
@@ -55,6 +58,10 @@ class Suite:
     images: Images
     labels: np.ndarray
     fit: tuple[Images, np.ndarray]
+    part: Callable[[str], Backend]
+    """The network up to a layer."""
+    hidden: Mapping[str, int]
+    """{layer with weights: units}, without the last."""
     settings: Attacks
     strong: Strong | None
     image_noise: float
@@ -110,6 +117,8 @@ def pieces(suite: Suite) -> Iterator[Piece]:
     yield "sticker", partial(_sticker, suite)
     yield "patterns of the classes", partial(_patterns, suite)
     yield "pictures of the classes", partial(_pictures, suite)
+    for layer, units in suite.hidden.items():
+        yield f"pictures of {layer}", partial(_unit_pictures, suite, layer, units)
     for name, corruption in CORRUPTIONS.items():
         yield name, partial(_corruption, suite, name, corruption)
     for pixels in SHIFTS:
@@ -205,6 +214,13 @@ def _patterns(suite: Suite) -> None:
 def _pictures(suite: Suite) -> None:
     drawing = replace(suite.victim, batch=suite.classes)
     suite.arrays["pictures"] = pictures(drawing, suite.fit[0].mean(axis=0), range(suite.classes))
+
+
+def _unit_pictures(suite: Suite, layer: str, units: int) -> None:
+    """Of the first units of a hidden layer, before its activation: a relu that is 0 has no gradient."""
+    drawn = range(min(units, UNITS))
+    drawing = replace(suite.victim, backend=suite.part(layer), batch=len(drawn))
+    suite.arrays[f"pictures/{layer}"] = pictures(drawing, suite.fit[0].mean(axis=0), drawn)
 
 
 def _corruption(suite: Suite, name: str, corruption: Corruption) -> None:
