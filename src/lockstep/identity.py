@@ -139,7 +139,10 @@ def attack_hash(cell: Cell, settings: Attacks) -> str:
 def report_hash() -> str:
     """The source that tables and pages are made with."""
     package = Path(__file__).parent
-    modules = [package / f"{name}.py" for name in ("statistics", "layer_table", "conformance/certificate")]
+    modules = [
+        package / f"{name}.py"
+        for name in ("statistics", "layer_table", "conformance/certificate", "evaluation", "attacks/honesty")
+    ]
     return folder_hash(package / "report") + _hash(package, modules)
 
 

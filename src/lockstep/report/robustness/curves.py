@@ -1,0 +1,136 @@
+"""Accuracy against eps: of the baseline under each attack, and of each experiment in the worst case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from lockstep.report import text
+from lockstep.report.effects.compare import by_seed
+from lockstep.report.effects.lines import colours, errorbars
+from lockstep.report.grids import Grid, Group, chip
+from lockstep.report.robustness.attacked import Robustness, percent
+from lockstep.report.robustness.names import COLOURS, NOISES, condition, title
+from lockstep.report.runs import Side
+from lockstep.report.style import WIDTH, Figure, canvas, finish
+
+DASHED = "--"
+"""Of noise, which knows nothing of the network."""
+
+
+def measured(robustness: Robustness) -> list[str]:
+    """The attacks and controls that have curves, in the order of the settings."""
+    return [*robustness.settings.names, "universal", *NOISES]
+
+
+def figures(robustness: Robustness) -> Iterable[Figure]:
+    if robustness.of(robustness.baseline):
+        yield _attacks(robustness)
+    if any(robustness.of(name) for name in robustness.experiments):
+        yield _defences(robustness)
+
+
+def _attacks(robustness: Robustness) -> Figure:
+    with canvas(0.82 * WIDTH, 4.2) as figure:
+        axes = figure.subplots()
+        for attack in measured(robustness):
+            style = DASHED if attack in NOISES else "-"
+            curve = robustness.curve(robustness.baseline, attack)
+            errorbars(axes, curve, 1, COLOURS[attack], title(attack), linestyle=style)
+        finished(axes, "eps, largest change of any pixel (of 0 to 1)")
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8.5)
+        return finish(
+            figure,
+            "attacks",
+            f"Accuracy of {robustness.baseline} against eps, under attacks and under noise.",
+            f"{robustness.baseline}, {about(robustness)}. Solid: attacks, which look at the network. Dashed: "
+            "noise of the same size, which does not. For Gaussian noise eps is the standard deviation, for "
+            "salt and pepper the share of pixels. Bars: 95 % intervals over seeds.",
+        )
+
+
+def _defences(robustness: Robustness) -> Figure:
+    with canvas(WIDTH, 4.3) as figure:
+        worst, noise = figure.subplots(1, 2, sharey=True)
+        for name, colour in colours(robustness.experiments).items():
+            for axes, attack in ((worst, "worst"), (noise, "uniform_noise")):
+                errorbars(axes, robustness.curve(name, attack), 1, colour, name)
+        worst.set_title(f"worst case of {text.listed([title(name) for name in robustness.settings.names])}")
+        noise.set_title("uniform noise of the same size")
+        for axes in (worst, noise):
+            finished(axes, "eps")
+        noise.set_ylabel("")
+        handles, labels = worst.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=8.5)
+        return finish(
+            figure,
+            "defences",
+            f"Accuracy of {len(robustness.experiments)} experiments against eps, in the worst case and under "
+            "noise.",
+            f"Left: an image counts as right only if it survives every attack, {about(robustness)}. Right: "
+            "the same eps of uniform noise. Bars: 95 % intervals over seeds.",
+        )
+
+
+def finished(axes: Axes, label: str) -> None:
+    """Labels, and a scale in percent."""
+    axes.set_ylim(-3, 103)
+    axes.set_ylabel("accuracy, %")
+    axes.set_xlabel(label)
+    axes.grid(axis="y")
+
+
+def about(robustness: Robustness) -> str:
+    """ "100 test images, on torch" """
+    sides = text.listed([robustness.results.label(side) for side in robustness.compared])
+    return f"{text.count(robustness.images, 'test image')}, on {sides}"
+
+
+def backends(robustness: Robustness) -> Grid | None:
+    """The same curve of the baseline on each backend, mean over the seeds that all have."""
+    seeds = shared(robustness)
+    sides = [side for side in robustness.results.sides if robustness.of(robustness.baseline, side)]
+    if len(sides) < 2 or not seeds:
+        return None
+    rows = []
+    attacks = [*(name for name in measured(robustness) if name not in NOISES[1:]), "worst"]
+    for name in ["clean", *(condition(a, eps) for a in attacks for eps in sorted(robustness.settings.eps))]:
+        means = {side: _mean(robustness, name, side, seeds) for side in sides}
+        known = [mean for mean in means.values() if not np.isnan(mean)]
+        if known:
+            attack, _, level = name.partition("=")
+            far = f"{np.ptp(known):.1f}"
+            rows.append((title(attack), level, *(text.number(each, ".1f") for each in means.values()), far))
+    names = (chip(robustness.results, side) for side in sides)
+    return Grid(("attack", "eps", *names, "largest difference, points"), 2, [Group(rows=rows)])
+
+
+def shared(robustness: Robustness) -> list[int]:
+    """Seeds of the baseline that every backend with results has."""
+    sides = {each.run.side for each in robustness.of(robustness.baseline)}
+    found = [{each.run.cell.seed for each in robustness.of(robustness.baseline, side)} for side in sides]
+    return sorted(set.intersection(*found)) if found else []
+
+
+def _mean(robustness: Robustness, name: str, side: Side, seeds: Sequence[int]) -> float:
+    values = by_seed(robustness.values(robustness.baseline, name, sides=[side]))
+    return percent(values[seed] for seed in seeds if seed in values).mean
+
+
+def agreement(robustness: Robustness) -> str:
+    """Whether backends show the same accuracy under attack; in images, since few of them decide."""
+    grid = backends(robustness)
+    seeds = shared(robustness)
+    if grid is None:
+        return "There are no two backends with a seed of the baseline in common, so nothing can be compared."
+    far = [(float(row[-1]), row) for row in grid.groups[0].rows]
+    worst, row = max(far, key=lambda pair: pair[0])
+    where = f"{row[0]} {row[1]}".strip()
+    few = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean over {len(seeds)} seeds"
+    return (
+        f"Backends that start from the same seed are nearly the same network. They differ most under {where}: "
+        f"by {worst:.1f} points, which is {worst * robustness.images / 100:.1f} of "
+        f"{text.count(robustness.images, 'image')} ({few})."
+    )
