@@ -85,8 +85,12 @@ def figure(robustness: Robustness) -> Figure | None:
             below.bar(confidence, counts, width=0.035, color=GREY)
             below.set_yscale("log")
             below.set_ylim(0.5, 3 * counts.max())
+            below.set_yticks(marks := [10.0**n for n in range(int(math.log10(counts.max())) + 1)])
+            below.set_yticklabels(f"{each:,.0f}" for each in marks)
+            below.minorticks_off()
+            below.tick_params(labelbottom=True)
             below.set_ylabel("images" if not column else "")
-            below.set_xlabel("confidence")
+        drawn.supxlabel("confidence", fontsize=9)
         return finish(
             drawn,
             "reliability",

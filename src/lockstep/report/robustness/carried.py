@@ -136,7 +136,7 @@ def figure(robustness: Robustness) -> Figure | None:
             f"Heat map of accuracy of {len(networks)} networks on images that were attacked on each of them.",
             f"Accuracy in % on {text.count(n, 'image')} attacked by PGD at eps "
             f"{robustness.settings.shown:g}: each row is the network that the attack could look at, each "
-            "column the one that was then asked. Bold: both are the same. Dark: the attack did not carry over.",
+            "column the one that was then asked. Bold: both are the same. Dark: it does not carry over.",
         )
 
 

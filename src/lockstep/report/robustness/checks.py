@@ -13,12 +13,10 @@ from lockstep.report.robustness import carried
 from lockstep.report.robustness.attacked import Attacked, Robustness
 
 COLUMNS = ["experiment", "backend", "device", "seed", "check", "about", "passed", "detail"]
-NEEDS = {honesty.TWICE: "pgd", honesty.FLOAT32: "fgsm"}
-"""What is compared with another attack says nothing where that one was not measured."""
 OF_FLOAT32 = {honesty.gradients_exist(0).name, honesty.float32_suffices(0, 0).name}
 """They speak of a loss that no number of the page was made with."""
 WHERE = re.compile(r"(?:(?P<attack>\w+), )?eps (?P<eps>[\d.e-]+): |(?P<curve>\w+): ")
-"""How `honesty.checks` begins a detail: one attack at one eps, all attacks at it, or one at each."""
+"""How `honesty.checks` begins a detail: one attack at one eps, PGD at it beside FGSM, or one at each."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +26,19 @@ class Judged:
     attacked: Attacked
     check: Check
     attack: str = ""
-    """That it speaks of; empty for all."""
+    """That it speaks of, where it speaks of one."""
     eps: float | None = None
+    """That it speaks of; None for all."""
 
     @property
     def of_float32(self) -> bool:
         return self.check.name in OF_FLOAT32
 
     def concerns(self, attack: str, eps: float) -> bool:
-        """Whether a number under this attack rests on it; the worst case rests on every attack."""
-        if self.of_float32 or self.check.passed:
+        """Whether a number under this attack rests on it; the worst case rests on all of single images."""
+        if self.of_float32 or self.check.passed or self.eps not in (None, eps):
             return False
-        return (attack == "worst" or self.attack in ("", attack)) and self.eps in (None, eps)
+        return self.attack == attack or (attack == "worst" and self.attack != "universal")
 
 
 def judge(robustness: Robustness) -> list[Judged]:
@@ -55,19 +54,15 @@ def judge(robustness: Robustness) -> list[Judged]:
 def _own(attacked: Attacked) -> Iterable[Judged]:
     accuracies: dict[tuple[str, float], float] = {}
     for (name, metric), (value, _) in attacked.numbers.items():
-        attack, _, level = name.partition("=")
+        what, _, level = name.partition("=")
         if metric == "accuracy" and _is_number(level):
-            accuracies[attack, float(level)] = value
-    usable = {
-        (attack, eps): value
-        for (attack, eps), value in accuracies.items()
-        if attack not in NEEDS or (NEEDS[attack], eps) in accuracies
-    }
-    for check in honesty.checks(usable, attacked.arrays["logits/clean"].shape[1]):
+            accuracies[what, float(level)] = value
+    for check in honesty.checks(accuracies, attacked.arrays["logits/clean"].shape[1]):
         place = WHERE.match(check.detail)
-        attack = (place["attack"] or place["curve"] or "") if place else ""
+        attack = (place["attack"] or place["curve"]) if place else None
         eps = float(place["eps"]) if place and place["eps"] else None
-        yield Judged(attacked, check, attack, eps)
+        # What finds no way at an eps of 1 is as doubtful at any other.
+        yield Judged(attacked, check, attack or "pgd", None if eps == honesty.LARGE else eps)
     yield Judged(attacked, honesty.gradients_exist(attacked.numbers["clean", "saturated"][0]))
 
 

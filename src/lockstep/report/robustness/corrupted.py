@@ -13,7 +13,7 @@ from lockstep.report.grids import Grid, Group
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.robustness.curves import about as images_of
 from lockstep.report.robustness.curves import finished
-from lockstep.report.robustness.gallery import about, bare, draw, says
+from lockstep.report.robustness.gallery import about, bare, chosen, draw, says
 from lockstep.report.robustness.names import condition
 from lockstep.report.style import WIDTH, Figure, canvas, finish, space
 from lockstep.statistics import Estimate, paired
@@ -43,7 +43,7 @@ def grid(robustness: Robustness) -> Grid | None:
         ]
         count = robustness.estimate(experiment, "clean").n
         rows.append((experiment, *numbers, str(count)))
-    return Grid(("experiment", "no attack", *names, "n seeds"), 1, [Group(rows=rows)])
+    return Grid(("experiment", "no change", *names, "n seeds"), 1, [Group(rows=rows)])
 
 
 def _cell(value: Estimate, first: bool) -> str | Markup:
@@ -69,9 +69,9 @@ def _examples(robustness: Robustness) -> Figure:
     first = robustness.first
     assert first
     names = [name for name in robustness.levels("corruption") if f"examples/{name}" in first.arrays]
-    places = range(2, min(2 + EXAMPLES, len(first.arrays["labels"])))
-    with canvas(WIDTH, 1.35 * max(len(places), 1) + 0.3) as drawn:
-        grid = drawn.subplots(max(len(places), 1), len(names) + 1, squeeze=False)
+    places = chosen(first)[-EXAMPLES:]
+    with canvas(WIDTH, 1.35 * len(places) + 0.3) as drawn:
+        grid = drawn.subplots(len(places), len(names) + 1, squeeze=False)
         for row, place in enumerate(places):
             for column, name in enumerate(["clean", *names]):
                 axes = grid[row, column]
@@ -87,7 +87,7 @@ def _examples(robustness: Robustness) -> Figure:
             "corruptions",
             f"{len(places)} digits under {len(names)} corruptions, with what the network says.",
             f"{about(robustness, first)}. Corruptions after MNIST-C (Mu & Gilmer 2019), at its severities, "
-            "always the same two digits. Below each the class that the network says and its probability; ✗ is "
+            "always the same digits. Below each the class that the network says and its probability; ✗ is "
             "wrong.",
         )
 
@@ -108,7 +108,7 @@ def _shifts(robustness: Robustness) -> Figure:
             drawn,
             "shifts",
             f"Accuracy of {len(robustness.experiments)} experiments against the size of a shift.",
-            f"The image moved up, down, left and right by whole pixels, mean of the four; {images_of(robustness)}. "
-            "A flat line would be translation invariance: a digit is the same digit wherever it stands. "
-            "Convolution alone does not give it. Bars: 95 % intervals over seeds.",
+            "The image moved up, down, left and right by whole pixels, mean of the four; "
+            f"{images_of(robustness)}. A flat line would be translation invariance: a digit is the same "
+            "digit wherever it stands. Convolution alone does not give it. Bars: 95 % intervals over seeds.",
         )

@@ -125,12 +125,14 @@ def agreement(robustness: Robustness) -> str:
     seeds = shared(robustness)
     if grid is None:
         return "There are no two backends with a seed of the baseline in common, so nothing can be compared."
-    far = [(float(row[-1]), row) for row in grid.groups[0].rows]
-    worst, row = max(far, key=lambda pair: pair[0])
-    where = f"{row[0]} {row[1]}".strip()
+    far_apart = [(float(row[-1]), row) for row in grid.groups[0].rows]
+    worst, row = max(far_apart, key=lambda pair: pair[0])
+    where = f"“{row[0]}”{f' at eps {row[1]}' if row[1] else ''}"
+    at_most = max((far for far, row in far_apart if row[0] == title("worst")), default=worst)
     few = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean over {len(seeds)} seeds"
     return (
-        f"Backends that start from the same seed are nearly the same network. They differ most under {where}: "
-        f"by {worst:.1f} points, which is {worst * robustness.images / 100:.1f} of "
-        f"{text.count(robustness.images, 'image')} ({few})."
+        "Backends that start from the same seed are nearly the same network, but not bit for bit, and near "
+        f"the boundary of two classes a bit decides. They differ most under {where}: by {worst:.1f} points, "
+        f"which is {worst * robustness.images / 100:.1f} of {text.count(robustness.images, 'image')}; in the "
+        f"worst case by at most {at_most:.1f} ({few})."
     )

@@ -1,4 +1,4 @@
-"""Experiments side by side: what each keeps under attack, what it pays without, and what can be told apart."""
+"""Experiments side by side: what each keeps under attack, what it pays without, and what can be told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from lockstep.report import text
-from lockstep.report.effects.compare import effects_by_seed
+from lockstep.report.effects.compare import by_seed, effects_by_seed
 from lockstep.report.effects.lines import colours
 from lockstep.report.effects.metrics import METRICS
 from lockstep.report.grids import Grid, Group
@@ -20,26 +20,19 @@ from lockstep.statistics import Estimate, estimate
 
 
 def clean(robustness: Robustness) -> Grid:
-    """Without attack: on all test images, and on those that are attacked."""
+    """Without attack: on the images that are attacked; and on all, of every trained run."""
     rows = []
     for name in robustness.experiments:
-        whole = percent(
-            {
-                (run.side, seed): accuracy
-                for side in robustness.compared
-                for seed, run in robustness.results.seeds(name, side).items()
-                if any(each.run is run for each in robustness.of(name))
-                for accuracy in [run.test("accuracy")]
-            }.values()
-        )
-        change = _clean_change(robustness, name)
-        compared = ("", "", "") if name == robustness.baseline else _compared(change)
         own = robustness.estimate(name, "clean")
-        rows.append((name, *_measured(whole), *compared, *_measured(own)[:2], str(own.n)))
+        seeds = {side: robustness.results.accuracies(name, side) for side in robustness.compared}
+        runs = {(side, seed): value for side in seeds for seed, value in seeds[side].items()}
+        whole, change = percent(by_seed(runs).values()), _clean_change(robustness, name)
+        compared = ("", "", "") if name == robustness.baseline else _compared(change)
+        rows.append((name, *_measured(own), *_measured(whole), *compared))
     columns = (
-        "experiment", "all test images, %", "95 % interval", f"− {robustness.baseline}, points",
-        "95 % interval", "verdict", f"{text.count(robustness.images, 'attacked image')}, %",
-        "95 % interval", "n seeds",
+        "experiment", f"{text.count(robustness.images, 'attacked image')}, %", "95 % interval", "n seeds",
+        "all test images, %", "95 % interval", "n seeds", f"− {robustness.baseline}, points",
+        "95 % interval", "verdict",
     )  # fmt: skip
     return Grid(columns, 1, [Group(rows=rows)])
 
@@ -50,8 +43,8 @@ def _clean_change(robustness: Robustness, name: str) -> Estimate:
     return estimate(list(values.values()))
 
 
-def _measured(value: Estimate) -> tuple[str, str]:
-    return text.number(value.mean, ".1f"), text.interval(value, signed=False, digits=1)
+def _measured(value: Estimate) -> tuple[str, str, str]:
+    return text.number(value.mean, ".1f"), _interval(value), str(value.n)
 
 
 def _compared(change: Estimate) -> tuple[str, str, str]:
@@ -74,8 +67,7 @@ def grid(robustness: Robustness) -> Grid:
             worst = robustness.estimate(name, condition("worst", eps))
             change = robustness.change(name, condition("worst", eps))
             compared = ("", "", "") if name == robustness.baseline else _compared(change)
-            interval = text.interval(worst, signed=False, digits=1)
-            rows.append((name, *numbers, interval, str(worst.n), *compared))
+            rows.append((name, *numbers, *_measured(worst)[1:], *compared))
         groups.append(Group(f"eps {eps:g}", rows=rows))
     columns = (
         "experiment", *(f"{title(attack)}, %" for attack in shown), "95 % interval", "n seeds",
@@ -93,8 +85,8 @@ def sentences(robustness: Robustness) -> list[tuple[str, str | Markup]]:
         if not worst.n:
             said.append((name, "no result under attack yet."))
             continue
-        few = text.count(worst.n, "seed")
-        parts = [f"{worst.mean:.1f} % survive every attack of eps {eps:g} ({_interval(worst)}, {few})"]
+        few = f", {text.count(worst.n, 'seed')}" if worst.n > 1 else ""
+        parts = [f"{worst.mean:.1f} % survive every attack of eps {eps:g} ({_interval(worst)}{few})"]
         if name != baseline:
             change, cost = robustness.change(name, condition("worst", eps)), _clean_change(robustness, name)
             parts.append(f"against {baseline} {_points(change)}: {text.verdict(change)}")
@@ -109,10 +101,9 @@ def _interval(value: Estimate) -> str:
 
 
 def _points(value: Estimate) -> str:
-    """ "+12.3 points (8.1 to 16.5)" """
-    if not value.n:
-        return "no pair"
-    return f"{text.points(value.mean, 1)} points ({text.interval(value, digits=1)})"
+    """ "+12.3 points (+8.1 to +16.5, 3 seeds)" """
+    few = f", {text.count(value.n, 'seed')}" if value.n > 1 else ""
+    return f"{text.points(value.mean, 1)} points ({text.interval(value, digits=1)}{few})"
 
 
 def scatter(robustness: Robustness) -> Figure | None:

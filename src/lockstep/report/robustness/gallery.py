@@ -85,8 +85,7 @@ def figure(robustness: Robustness) -> Figure | None:
         return finish(
             drawn,
             "gallery",
-            f"{len(places)} digits without attack and under {len(rows)} attacks of eps {eps:g}, with what the "
-            "network says.",
+            f"{len(places)} digits without attack and under {len(rows)} attacks, with what the network says.",
             f"{about(robustness, first)}. Beside each attacked digit what was changed, {1 / (2 * eps):.2g} "
             "times as strong: grey is no change, dark is more ink, light is less; for the sticker half as "
             "strong. Below: the class that the network says and its probability; ✗ is wrong. The digits are "
@@ -96,5 +95,5 @@ def figure(robustness: Robustness) -> Figure | None:
 
 def _titles(column: Sequence[Axes], names: Sequence[str]) -> None:
     for axes, name in zip(column, names, strict=True):
-        words = name.replace(", ", ",\n").replace(" for ", "\nfor ").replace(" noise", "\nnoise")
+        words = name.replace(" (", "\n(").replace(" for ", "\nfor ").replace(" noise", "\nnoise")
         axes.set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8.5)

@@ -22,36 +22,35 @@ def answer(robustness: Robustness) -> tuple[str, tuple[str, ...]]:
     )
     if not after.n:
         return "Not measured yet.", (_unfinished(robustness),)
-    fall = _change(robustness, "clean", condition(attack, eps))
-    beyond = _change(robustness, condition("uniform_noise", eps), condition(attack, eps))
+    fall = _fall(robustness, "clean", condition(attack, eps))
+    beyond = _fall(robustness, condition("uniform_noise", eps), condition(attack, eps))
     numbers = (
         f"{title(attack)} of eps {eps:g} takes the accuracy of {name} from {before.mean:.1f} % to "
         f"{after.mean:.1f} %; noise of the same size leaves {noise.mean:.1f} %."
     )
     few = text.count(after.n, "seed")
     details = (
-        f"The fall is {_points(fall)}, the difference to noise {_points(beyond)}; on "
+        f"It falls by {_points(fall)}, and to {_points(beyond)} below what noise leaves; on "
         f"{text.count(robustness.images, 'test image')}, {few}.",
         _defended(robustness),
         _warned(robustness),
         _unfinished(robustness),
     )
-    told = beyond.has_interval and beyond.high < 0
-    word = "Yes" if told else "It looks so" if beyond.mean < 0 else "Not by this attack"
+    word = "Yes" if beyond.low > 0 else "It looks so" if beyond.mean > 0 else "Not by this attack"
     return f"{word}: {numbers}", details
 
 
-def _change(robustness: Robustness, first: str, second: str) -> Estimate:
-    """Of the baseline, in points, paired by seed."""
+def _fall(robustness: Robustness, first: str, second: str) -> Estimate:
+    """How much lower the baseline's accuracy is under the second condition, in points, paired by seed."""
     pair = (
         {seed: 100 * value for seed, value in by_seed(robustness.values(robustness.baseline, each)).items()}
-        for each in (first, second)
+        for each in (second, first)
     )
     return paired(*pair)
 
 
 def _points(value: Estimate) -> str:
-    return f"{text.points(value.mean, 1)} points ({text.interval(value, digits=1)})"
+    return f"{text.number(value.mean, '.1f')} points ({text.interval(value, signed=False, digits=1)})"
 
 
 def _defended(robustness: Robustness) -> str:

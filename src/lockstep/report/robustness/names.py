@@ -9,7 +9,7 @@ TITLES = {
     "fgsm": "FGSM",
     "bim": "BIM",
     "pgd": "PGD",
-    "pgd_margin": "PGD, margin loss",
+    "pgd_margin": "PGD (margin)",
     "mifgsm": "MI-FGSM",
     "universal": "one pattern for all",
     "worst": "worst case",

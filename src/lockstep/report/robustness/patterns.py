@@ -1,4 +1,4 @@
-"""What is one for all images: the sticker, the pattern that fools most, and patterns and pictures of classes."""
+"""What is one for all images: a sticker, a pattern against all, and patterns and pictures of classes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def for_all(robustness: Robustness) -> Figure | None:
         return finish(
             drawn,
             "for_all",
-            f"A sticker and one pattern for all images, and the same digit with each. {titles[1]}; {titles[3]}.",
+            f"A sticker and one pattern for all images, and a digit with each. {titles[1]}; {titles[3]}.",
             f"{about(robustness, first)}. Both were made from validation images, and measured on test images "
             "that they had not seen. The sticker lies at another place, size and angle on each image; in the "
             f"pattern grey is no change, drawn {1 / (2 * eps):.2g} times as strong.",
@@ -73,11 +73,10 @@ def classes(robustness: Robustness) -> Figure | None:
         return finish(
             drawn,
             "class_patterns",
-            f"For each of {count} classes the pattern that raises its output most, and the picture that does.",
+            f"For each of {count} classes the pattern that raises its output most, and a picture that does.",
             f"{about(robustness, first)}. Above: what raises the output of a class most within eps {eps:g}; "
-            "“takes” is the share of the other classes' test images that are taken for it once the pattern is "
-            "added. Below: the same without a budget, a whole picture. The network is as sure of it as "
-            "of anything, though to us it shows hardly a digit.",
+            "“takes” is the share of other classes' test images that are taken for it once the pattern is "
+            "added. Below: the same without a budget, starting from the mean of some digits.",
         )
 
 

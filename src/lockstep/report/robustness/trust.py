@@ -74,8 +74,9 @@ def sentences(robustness: Robustness) -> list[str]:
     models = len({each.attacked.run.cell.path for each in attacks})
     said = [
         f"{len(attacks) - failed:,} of {text.count(len(attacks), 'check')} of the attacks on "
-        f"{text.count(models, 'network')} passed. One image is {100 / robustness.images:.2g} points of "
-        f"accuracy; a check allows {100 * honesty.SLACK:g}, so among many some fail by one or two images."
+        f"{text.count(models, 'network')} passed. With {text.count(robustness.images, 'image')} one of them "
+        f"is {100 / robustness.images:.2g} % of accuracy. A check allows {100 * honesty.SLACK:g} %, and "
+        f"{100 * honesty.SETTLED:g} % for twice the steps, so among many some fail by an image or two."
     ]
     overstated = [each for each in found if each.check.name == honesty.float32_suffices(0, 0).name]
     wrong = [each for each in overstated if not each.check.passed]
