@@ -39,6 +39,7 @@ class Attacked:
     reason: str = ""
     numbers: Mapping[tuple[str, str], Number] = field(default_factory=dict)
     """{(condition, metric): number}."""
+    classes: int = 0
 
     @property
     def usable(self) -> bool:
@@ -158,9 +159,7 @@ def _read(results: Results, settings: Attacks, run: Run) -> Attacked:
             return Attacked(run, folder, "stale", "attacked before its training run completed; run it again")
         reason = _reason(folder)
         later = f"a later try failed: {reason}" if reason else ""
-        found = Attacked(run, folder, COMPLETED, later, _numbers(content))
-        _check(found, content)
-        return found
+        return Attacked(run, folder, COMPLETED, later, _numbers(content), _classes(folder))
     except Exception as error:  # whatever a damaged file leads to
         what = " ".join(f"{type(error).__name__} {error}".split())[:100]
         reason = f"damaged or incomplete results: {what}; delete {folder} and run snakemake"
@@ -168,21 +167,24 @@ def _read(results: Results, settings: Attacks, run: Run) -> Attacked:
 
 
 def _numbers(content: dict[str, Any]) -> dict[tuple[str, str], Number]:
-    rows = content["measurements"]
-    return {(row["condition"], row["metric"]): (float(row["value"]), int(row["n"])) for row in rows}
-
-
-def _check(attacked: Attacked, content: dict[str, Any]) -> None:
-    """Raise something unless the files hold what tables and pictures read."""
+    """Raises something unless they are what tables and pages read."""
     if content["schema"] != SCHEMA:
         raise ValueError(f"not of schema {SCHEMA}")
-    for condition, metric in (("clean", "accuracy"), ("clean", "saturated")):
-        _ = attacked.numbers[condition, metric]
-    if not np.isfinite([value for value, _ in attacked.numbers.values()]).all():
+    rows = content["measurements"]
+    numbers = {(row["condition"], row["metric"]): (float(row["value"]), int(row["n"])) for row in rows}
+    _ = numbers["clean", "accuracy"], numbers["clean", "saturated"]
+    if not np.isfinite([value for value, _ in numbers.values()]).all():
         raise ValueError("a measurement is not finite")
-    images, logits = (attacked.arrays[name] for name in ("examples/clean", "logits/clean"))
-    if not len(images) == len(logits) == len(attacked.arrays["labels"]):
+    return numbers
+
+
+def _classes(folder: Path) -> int:
+    """How many the network tells apart.  Raises something unless its pictures can be read; they are many, so
+    they are not kept."""
+    arrays = read_npz(folder / "attacks.npz")
+    if not len(arrays["examples/clean"]) == len(arrays["logits/clean"]) == len(arrays["labels"]):
         raise ValueError("attacks.npz has arrays of different lengths")
+    return int(arrays["logits/clean"].shape[1])
 
 
 def _reason(folder: Path) -> str:

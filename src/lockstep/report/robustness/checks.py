@@ -57,7 +57,7 @@ def _own(attacked: Attacked) -> Iterable[Judged]:
         what, _, level = name.partition("=")
         if metric == "accuracy" and _is_number(level):
             accuracies[what, float(level)] = value
-    for check in honesty.checks(accuracies, attacked.arrays["logits/clean"].shape[1]):
+    for check in honesty.checks(accuracies, attacked.classes):
         place = WHERE.match(check.detail)
         attack = (place["attack"] or place["curve"]) if place else None
         eps = float(place["eps"]) if place and place["eps"] else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from lockstep.report import text
@@ -88,30 +89,43 @@ def about(robustness: Robustness) -> str:
     return f"{text.count(robustness.images, 'test image')}, on {sides}"
 
 
-def backends(robustness: Robustness) -> Grid | None:
-    """The same curve of the baseline on each backend, mean over the seeds that all have."""
-    seeds = shared(robustness)
-    sides = [side for side in robustness.results.sides if robustness.of(robustness.baseline, side)]
-    if len(sides) < 2 or not seeds:
-        return None
-    rows = []
-    attacks = [*(name for name in measured(robustness) if name not in NOISES[1:]), "worst"]
-    for name in ["clean", *(condition(a, eps) for a in attacks for eps in sorted(robustness.settings.eps))]:
-        means = {side: _mean(robustness, name, side, seeds) for side in sides}
-        known = [mean for mean in means.values() if not np.isnan(mean)]
-        if known:
-            attack, _, level = name.partition("=")
-            far = f"{np.ptp(known):.1f}"
-            rows.append((title(attack), level, *(text.number(each, ".1f") for each in means.values()), far))
-    names = (chip(robustness.results, side) for side in sides)
-    return Grid(("attack", "eps", *names, "largest difference, points"), 2, [Group(rows=rows)])
+class Beside(NamedTuple):
+    """The baseline under one attack, on each backend: means in percent over the seeds that all have."""
+
+    attack: str
+    eps: str
+    means: list[float]
+
+    @property
+    def apart(self) -> float:
+        known = [mean for mean in self.means if not math.isnan(mean)]
+        return max(known) - min(known)
+
+
+def sides(robustness: Robustness) -> list[Side]:
+    """The backends with results of the baseline."""
+    return [side for side in robustness.results.sides if robustness.of(robustness.baseline, side)]
 
 
 def shared(robustness: Robustness) -> list[int]:
-    """Seeds of the baseline that every backend with results has."""
-    sides = {each.run.side for each in robustness.of(robustness.baseline)}
-    found = [{each.run.cell.seed for each in robustness.of(robustness.baseline, side)} for side in sides]
-    return sorted(set.intersection(*found)) if found else []
+    """Seeds of the baseline that each of them has."""
+    runs = [robustness.of(robustness.baseline, side) for side in sides(robustness)]
+    seeds = [{each.run.cell.seed for each in mine} for mine in runs]
+    return sorted(set.intersection(*seeds)) if seeds else []
+
+
+def beside(robustness: Robustness) -> list[Beside]:
+    """Nothing with fewer than two backends, or without a seed in common."""
+    seeds, compared = shared(robustness), sides(robustness)
+    if len(compared) < 2 or not seeds:
+        return []
+    attacks = [*(name for name in measured(robustness) if name not in NOISES[1:]), "worst"]
+    names = [condition(attack, eps) for attack in attacks for eps in sorted(robustness.settings.eps)]
+    found = [
+        Beside(*name.partition("=")[::2], [_mean(robustness, name, side, seeds) for side in compared])
+        for name in ("clean", *names)
+    ]
+    return [each for each in found if not all(map(math.isnan, each.means))]
 
 
 def _mean(robustness: Robustness, name: str, side: Side, seeds: Sequence[int]) -> float:
@@ -119,20 +133,27 @@ def _mean(robustness: Robustness, name: str, side: Side, seeds: Sequence[int]) -
     return percent(values[seed] for seed in seeds if seed in values).mean
 
 
+def backends(robustness: Robustness) -> Grid:
+    rows = [
+        (title(row.attack), row.eps, *(text.number(mean, ".1f") for mean in row.means), f"{row.apart:.1f}")
+        for row in beside(robustness)
+    ]
+    names = (chip(robustness.results, side) for side in sides(robustness))
+    return Grid(("attack", "eps", *names, "largest difference, points"), 2, [Group(rows=rows)])
+
+
 def agreement(robustness: Robustness) -> str:
     """Whether backends show the same accuracy under attack; in images, since few of them decide."""
-    grid = backends(robustness)
-    seeds = shared(robustness)
-    if grid is None:
+    rows, seeds = beside(robustness), shared(robustness)
+    if not rows:
         return "There are no two backends with a seed of the baseline in common, so nothing can be compared."
-    far_apart = [(float(row[-1]), row) for row in grid.groups[0].rows]
-    worst, row = max(far_apart, key=lambda pair: pair[0])
-    where = f"“{row[0]}”{f' at eps {row[1]}' if row[1] else ''}"
-    at_most = max((far for far, row in far_apart if row[0] == title("worst")), default=worst)
+    far = max(rows, key=lambda row: row.apart)
+    where = f"“{title(far.attack)}”{f' at eps {far.eps}' if far.eps else ''}"
+    at_most = max((row.apart for row in rows if row.attack == "worst"), default=far.apart)
     few = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean over {len(seeds)} seeds"
     return (
         "Backends that start from the same seed are nearly the same network, but not bit for bit, and near "
-        f"the boundary of two classes a bit decides. They differ most under {where}: by {worst:.1f} points, "
-        f"which is {worst * robustness.images / 100:.1f} of {text.count(robustness.images, 'image')}; in the "
-        f"worst case by at most {at_most:.1f} ({few})."
+        f"the boundary of two classes a bit decides. They differ most under {where}: by {far.apart:.1f} "
+        f"points, which is {far.apart * robustness.images / 100:.1f} of "
+        f"{text.count(robustness.images, 'image')}; in the worst case by at most {at_most:.1f} ({few})."
     )

@@ -86,7 +86,7 @@ def sentences(robustness: Robustness) -> list[tuple[str, str | Markup]]:
             said.append((name, "no result under attack yet."))
             continue
         few = f", {text.count(worst.n, 'seed')}" if worst.n > 1 else ""
-        parts = [f"{worst.mean:.1f} % survive every attack of eps {eps:g} ({_interval(worst)}{few})"]
+        parts = [f"{worst.mean:.1f} % survive the attacks tried at eps {eps:g} ({_interval(worst)}{few})"]
         if name != baseline:
             change, cost = robustness.change(name, condition("worst", eps)), _clean_change(robustness, name)
             parts.append(f"against {baseline} {_points(change)}: {text.verdict(change)}")
