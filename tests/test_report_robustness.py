@@ -318,6 +318,21 @@ def test_a_config_without_attacks_says_how_to_ask(config: Config, tmp_path: Path
     assert table(made, "robustness_checks").empty
 
 
+def test_other_attacks_than_the_usual_ones(config: Config, tmp_path: Path):
+    """Without PGD nothing is kept to be carried to other networks."""
+    settings = config.attacks.model_copy(update={"names": ["bim", "mifgsm"]})
+    made = Fake(replace(config, attacks=settings, results=tmp_path / "results", reports=tmp_path / "reports"))
+    for seed, accuracy in enumerate((0.1, 0.2, 0.1)):
+        cell = made.cell("plain", "alpha", seed)
+        made.write(cell, wrong=1)
+        made.attack(cell, {"bim": accuracy, "mifgsm": 0.3, "worst": 0.1})
+    text = plain(build(made.config).with_name("robustness.html"))
+    assert "Yes: BIM of eps 0.1 takes the accuracy of plain from 90.0 % to 13.3 %" in text
+    assert "It falls by 76.7 points (62.3 to 91.0)" in text
+    assert "95 % intervals over 3 seeds" in text
+    assert "No image has been carried from one network to another yet." in text
+
+
 def test_only_the_baseline_is_attacked(config: Config, tmp_path: Path):
     first = replace(config, experiments={"plain": config.experiments["plain"]}, reports=tmp_path)
     found = attacked.read(runs.read(first))

@@ -14,7 +14,7 @@ from lockstep.report.effects.metrics import METRICS
 from lockstep.report.grids import Grid, Group
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.runs import Run
-from lockstep.report.style import GREY, INK, WIDTH, Figure, canvas, finish
+from lockstep.report.style import GREY, INK, WIDTH, Figure, canvas, finish, space
 from lockstep.statistics import estimate
 
 METRIC = METRICS["calibration_error"]
@@ -90,6 +90,7 @@ def figure(robustness: Robustness) -> Figure | None:
             below.minorticks_off()
             below.tick_params(labelbottom=True)
             below.set_ylabel("images" if not column else "")
+        space(drawn, h_pad=0.07)
         drawn.supxlabel("confidence", fontsize=9)
         return finish(
             drawn,

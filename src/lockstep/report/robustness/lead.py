@@ -7,7 +7,7 @@ from lockstep.report.effects.compare import by_seed
 from lockstep.report.robustness import checks
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.robustness.names import condition, title
-from lockstep.statistics import Estimate, paired
+from lockstep.statistics import Estimate, binomial_error, paired
 
 QUESTION = "Can the network be fooled?"
 
@@ -29,9 +29,13 @@ def answer(robustness: Robustness) -> tuple[str, tuple[str, ...]]:
         f"{after.mean:.1f} %; noise of the same size leaves {noise.mean:.1f} %."
     )
     few = text.count(after.n, "seed")
+    few = f"95 % intervals over {few}" if fall.has_interval else few
+    error = 100 * binomial_error(after.mean / 100, robustness.images)
     details = (
         f"It falls by {_points(fall)}, and to {_points(beyond)} below what noise leaves; on "
         f"{text.count(robustness.images, 'test image')}, {few}.",
+        f"On other images every accuracy would move too: the standard error of {after.mean:.1f} % with "
+        f"{text.count(robustness.images, 'image')} is {error:.1f} points.",
         _defended(robustness),
         _warned(robustness),
         _unfinished(robustness),

@@ -27,7 +27,7 @@ def for_all(robustness: Robustness) -> Figure | None:
         return None
     arrays, eps = first.arrays, robustness.settings.shown
     level = next(iter(robustness.levels("sticker")), "")
-    with canvas(0.66 * WIDTH, 2.2) as drawn:
+    with canvas(0.66 * WIDTH, 1.85) as drawn:
         panels = drawn.subplots(1, 4)
         draw(panels[0], arrays["sticker"])
         draw(panels[1], arrays["examples/sticker"][0])
@@ -57,7 +57,7 @@ def classes(robustness: Robustness) -> Figure | None:
         return None
     arrays, eps = first.arrays, robustness.settings.shown
     count = len(arrays["patterns"])
-    with canvas(WIDTH, 3.1) as drawn:
+    with canvas(WIDTH, 2.55) as drawn:
         grid = drawn.subplots(2, count, squeeze=False)
         for unit in range(count):
             draw(grid[0, unit], arrays["patterns"][unit], -eps, eps)
