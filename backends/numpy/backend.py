@@ -33,6 +33,7 @@ class NumpyBackend(Backend):
         self.threads = threads
         self._share = ThreadPoolExecutor(threads).map if threads > 1 else map
         self.spec, self.optimizer, self.dtype = spec, optimizer, np.dtype(dtype)
+        self.nodes = _relu_after_pool(spec.nodes)
         sizes = [int(np.prod(shape)) for shape in spec.weights.values()]
         # One flat vector each, so that Adam is one loop; the tensors are views into it.
         self._flat = {kind: np.zeros(sum(sizes), dtype) for kind in ("weights", "m", "v", "gradients")}
@@ -104,7 +105,7 @@ class NumpyBackend(Backend):
 
     def _forward(self, x, masks, weights):
         """Output, and the pullback: (cotangent, wants input?) -> (that of x or None, {weight: gradient})."""
-        nodes = self.spec.nodes
+        nodes = self.nodes
         first = next((i for i, node in enumerate(nodes) if isinstance(node.layer, Dense)), len(nodes))
         blocks = [slice(start, start + IMAGES) for start in range(0, len(x), IMAGES)]
 
@@ -209,3 +210,12 @@ class NumpyBackend(Backend):
             p -= g
 
         list(self._share(some, range(0, len(self._flat["weights"]), ADAM)))
+
+
+def _relu_after_pool(nodes):
+    """The same function with the same gradient, and fewer elements: a relu keeps the order of what is above 0."""
+    nodes = list(nodes)
+    for i, (one, other) in enumerate(zip(nodes, nodes[1:], strict=False)):
+        if getattr(one.layer, "function", None) == "relu" and isinstance(other.layer, MaxPool):
+            nodes[i : i + 2] = other, one
+    return nodes

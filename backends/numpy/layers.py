@@ -29,7 +29,10 @@ def conv2d(x: Array, kernel: Array, bias: Array, pads: Pads, stride: int) -> tup
     windows = sliding_window_view(padded, (size, size), (1, 2))[:, ::stride, ::stride]
     batch, rows, columns = windows.shape[:3]
     matrix = kernel.reshape(-1, filters)
-    patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, matrix.shape[0])
+    if channels == 1:  # copied along the columns, which is faster than a few pixels at a time
+        patches = windows.transpose(4, 5, 3, 0, 1, 2).reshape(matrix.shape[0], -1).T
+    else:
+        patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, matrix.shape[0])
     y = patches @ matrix
     y += bias
 
