@@ -43,7 +43,7 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	@echo "installing into .venv; a few minutes and about 4 GB, once"
 	@python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		$(addprefix --requirement ,$(REQUIREMENTS)) --editable '.[test,oracle]'
+		$(addprefix --requirement ,$(REQUIREMENTS)) --editable '.[test,oracle,peers]'
 	@touch $@
 
 clean:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,12 @@ import pandas as pd
 import pytest
 
 from lockstep import discovery
+from lockstep.attacks import suite
+from lockstep.attacks.victim import Victim
 from lockstep.config import Cell, Config, load
+from lockstep.config_file import Attacks
 from lockstep.data import store
+from lockstep.data.dataset import UNIT
 from lockstep.evaluation import Measurement, measure
 from lockstep.inside import GRID
 from lockstep.report.effects.functions import formula, labels
@@ -93,6 +98,90 @@ class Fake:
         write_json(
             self.config.folder(cell) / "failure.json", {"reason": REASON, "traceback": "Traceback: <deep>"}
         )
+
+    def attack(
+        self, cell: Cell, accuracy: Mapping[str, float], saturated: float = 0.0, **more: object
+    ) -> None:
+        """As `lockstep robustness` leaves it, but with accuracies by condition, or by attack for every eps;
+        what is not named is 0.9, and 0 at an eps of 1.  more: of attacks.json."""
+        settings, folder = self.config.attacks, self.config.attack_folder(cell)
+        noise = cell.experiment.regularisation.image_noise
+        strongly = settings.strong_of(cell.key) is not None
+        measurements, arrays = under_attack(settings.model_dump_json(), strongly, noise)
+        given = {"pgd=1": 0.0, **accuracy}
+        rows = []
+        for row in measurements:
+            named = given.get(row["condition"], given.get(row["condition"].partition("=")[0], 0.9))
+            value = {"accuracy": named, "saturated": saturated, "taken_for": 0.1}[row["metric"]]
+            rows.append(row | {"value": value})
+        content = {
+            "outcome": "completed",
+            "hash": "h",
+            "cell_hash": f"hash-{cell.seed}",
+            "settings": settings.of(cell.key),
+            "seconds": 1.0,
+            "measurements": rows,
+        }
+        write_npz(folder / "attacks.npz", arrays)
+        write_json(folder / "attacks.json", content | more)
+
+    def fail_attack(self, cell: Cell) -> None:
+        write_json(self.config.attack_folder(cell) / "failure.json", {"reason": REASON, "traceback": ""})
+
+    def transfer(self, backend: str, accuracy: Callable[[Cell, Cell], float]) -> None:
+        """accuracy(crafted on, shown to) of all attacked runs of the first experiment."""
+        cells = [cell for cell in self.config.attacked() if cell.name == next(iter(self.config.experiments))]
+        rows = [
+            {
+                "source": [source.backend, source.device, source.seed],
+                "target": [target.backend, target.device, target.seed],
+                "accuracy": accuracy(source, target),
+                "n": 10,
+            }
+            for target in cells
+            if target.backend == backend
+            for source in cells
+        ]
+        path = self.config.results / "transfer" / backend / "cpu.json"
+        write_json(path, {"experiment": cells[0].name, "rows": rows})
+
+
+class Sums:
+    """A backend whose logits are ten weighted sums of the pixels."""
+
+    weights = np.random.default_rng(0).normal(size=(28 * 28, 10)).astype(np.float32)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        return images.reshape(len(images), -1) @ self.weights
+
+    def vjp(self, images: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        return self.logits(images), lambda by_logits: (by_logits @ self.weights.T).reshape(images.shape)
+
+
+@cache
+def under_attack(
+    settings: str, strongly: bool, image_noise: float
+) -> tuple[list[Measurement], dict[str, np.ndarray]]:
+    """What the real suite measures of ten images, and the arrays that it leaves."""
+    wanted = Attacks.model_validate_json(settings)
+    images = np.random.default_rng(1).uniform(size=(10, 28, 28, 1)).astype(np.float32)
+    victim = Victim(Sums(), UNIT, "float32", batch=10)
+    made = suite.Suite(
+        victim=victim,
+        classes=10,
+        images=images,
+        labels=np.arange(10),
+        fit=(images, np.arange(10)),
+        part=lambda layer: Sums(),
+        hidden={"dense1": 10},
+        settings=wanted,
+        strong=wanted.strong if strongly else None,
+        image_noise=image_noise,
+        seed=0,
+    )
+    for _, work in suite.pieces(made):
+        work()
+    return made.measurements, made.arrays
 
 
 def write_images(config: Config, images: np.ndarray, skipped: Sequence[store.Refused] = ()) -> None:

@@ -100,7 +100,10 @@ def test_a_number_that_cannot_be_trusted_comes_with_a_warning(cell, tmp_path, mo
     terminal.run(trained.read(cell), ["fgsm", "pgd"], [0.1], 40, 60, 0, path, out)
     said = out.export_text()
     assert said.count("warning: ") == 2
-    assert "not true that PGD is at least as strong as FGSM: eps 0.1: accuracy 50.0% under PGD, 30.0%" in said
+    assert (
+        "not true that PGD is at least as strong as FGSM: pgd, eps 0.1: accuracy 50.0% under PGD, 30.0%"
+        in said
+    )
     assert "not true that an attack is more than noise: pgd, eps 0.1: accuracy 50.0% under attack" in said
     assert sum(not check["passed"] for check in json.loads(path.read_text())["checks"]) == 2
 

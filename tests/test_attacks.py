@@ -439,6 +439,18 @@ def test_a_victim_is_made_where_the_backend_lives(digits, trained):
     assert there == pytest.approx(FGSM(0.1)(attacked, images, labels), abs=1e-6)
 
 
+def test_a_check_allows_just_what_it_says():
+    """0.06 + 0.01 and 0.2 - 0.18 are not quite 0.07 and 0.02 in float64."""
+    assert honesty.iterations_help(0.06, 0.07).passed
+    assert honesty.steps_suffice(0.2, 0.18).passed
+    assert not honesty.steps_suffice(0.2, 0.17).passed
+
+
+def test_what_was_not_measured_is_not_checked():
+    without = honesty.checks({(honesty.TWICE, 0.1): 0.5, (honesty.FLOAT32, 0.1): 0.5, ("bim", 0.1): 0.5}, 10)
+    assert [check.name for check in without] == ["success grows with eps"]
+
+
 def test_a_good_attack_on_a_plain_network_passes_all_checks(digits):
     attacked, images, labels = digits
 

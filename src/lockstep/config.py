@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
-from lockstep.config_file import Attacks, Block, ConfigFile, Conformance, Device, Runs
+from lockstep.config_file import Attacks, Block, ConfigFile, Conformance, Device, Key, Runs
 from lockstep.data import sources
 from lockstep.discovery import find, plugins
 from lockstep.errors import LockstepError
@@ -36,6 +36,10 @@ class Cell:
     seed: int
 
     @property
+    def key(self) -> Key:
+        return self.name, self.backend, self.device, self.seed
+
+    @property
     def path(self) -> Path:
         """Its folder below the results' `cells/`."""
         return Path(self.name, self.backend, self.device, f"seed-{self.seed}")
@@ -56,8 +60,8 @@ class Config:
     experiments: Mapping[str, Experiment]
     smaller: Mapping[str, Experiment]
     """The same on fewer images, as "name@size": points of learning curves, no experiments of their own."""
-    wanted: frozenset[tuple[str, str, str, int]]
-    """(experiment, backend, device, seed) of every training run."""
+    wanted: frozenset[Key]
+    """Every training run."""
     attacks: Attacks | None = None
     tensorboard: Path | None = None
 
@@ -67,16 +71,11 @@ class Config:
                 if (name, backend, device, seed) in self.wanted:
                     yield Cell(name, experiment, backend, device, seed)
 
-    def attacked(self, strongly: bool = False) -> list[Cell]:
+    def attacked(self) -> list[Cell]:
         """The training runs that are attacked when they are finished."""
-        settings = self.attacks and (self.attacks.strong if strongly else self.attacks)
+        blocks = self.attacks.runs if self.attacks else []
         main = [cell for cell in self.cells() if cell.name in self.experiments]
-        return [
-            cell
-            for cell in main
-            if settings
-            and any(block.holds(cell.name, cell.backend, cell.device, cell.seed) for block in settings.runs)
-        ]
+        return [cell for cell in main if any(block.holds(cell.key) for block in blocks)]
 
     def cell(self, name: str, backend: str, device: str, seed: int) -> Cell:
         """Any run of an experiment, wanted or not."""
@@ -137,6 +136,10 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
         lists |= {f"{key}.{field}": getattr(block, field) or () for field in FIELDS}
     if file.attacks:
         lists |= {"attacks.eps": file.attacks.eps, "attacks.names": file.attacks.names}
+        if not {"fgsm", "pgd"} <= set(file.attacks.names):
+            raise LockstepError(
+                f"{path}: attacks.names: list fgsm and pgd too; checks and transfer need them"
+            )
         if file.attacks.shown not in file.attacks.eps:
             sizes = ", ".join(map(str, file.attacks.eps))
             raise LockstepError(
@@ -148,7 +151,7 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
     if file.results == file.reports:
         raise LockstepError(f"{path}: reports: name another folder than results, not {file.reports}")
     smaller: dict[str, Experiment] = {}
-    wanted: list[tuple[str, str, str, int]] = []
+    wanted: list[Key] = []
     for place, runs in enumerate(file.runs):
         found = _named(path, file, f"runs[{place}]", runs)
         for name, each in found.items():

@@ -25,6 +25,10 @@ class Conformance(Settings):
 Seeds = list[Annotated[int, Field(ge=0, lt=2**63)]]
 
 
+Key = tuple[str, str, str, int]
+"""(experiment, backend, device, seed) of a training run."""
+
+
 class Block(Settings):
     """Training runs: every combination of what it lists; what it leaves out is all there is."""
 
@@ -33,14 +37,9 @@ class Block(Settings):
     devices: list[Device] | None = Field(default=None, min_length=1)
     seeds: Seeds | None = Field(default=None, min_length=1)
 
-    def holds(self, experiment: str, backend: str, device: str, seed: int) -> bool:
-        pairs = (
-            (self.experiments, experiment),
-            (self.backends, backend),
-            (self.devices, device),
-            (self.seeds, seed),
-        )
-        return all(listed is None or value in listed for listed, value in pairs)
+    def holds(self, run: Key) -> bool:
+        lists = self.experiments, self.backends, self.devices, self.seeds
+        return all(listed is None or value in listed for listed, value in zip(lists, run, strict=True))
 
 
 class Runs(Block):
@@ -78,6 +77,16 @@ class Attacks(Settings):
     shown: Eps = Field(default=0.2, description="the eps of pictures, patterns and transfer")
     steps: PositiveInt = Field(default=40, description="of iterated attacks")
     strong: Strong | None = None
+
+    def strong_of(self, run: Key) -> Strong | None:
+        """What a run is attacked with beside the others, if anything."""
+        return self.strong if self.strong and any(block.holds(run) for block in self.strong.runs) else None
+
+    def of(self, run: Key) -> dict[str, Any]:
+        """All that matters to a run, in plain JSON."""
+        strong = self.strong_of(run)
+        how = self.model_dump(mode="json", exclude={"runs", "strong"})
+        return how | {"strong": strong and strong.model_dump(mode="json", exclude={"runs"})}
 
 
 class ConfigFile(Settings):

@@ -126,11 +126,11 @@ def conformance_hash(backend: str, device: str, tiers: Sequence[str], steps: int
 
 
 def attack_hash(cell: Cell, settings: Attacks) -> str:
-    """Of all that attacks on a finished run depend on."""
+    """Of all that attacks on a finished run depend on; not on which others are attacked."""
     package = Path(__file__).parent
     parts = {
         "cell": cell_hash(cell),
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.of(cell.key),
         "harness": [folder_hash(package / "attacks"), _hash(package, [package / "trained.py"])],
     }
     return _digest(parts)
@@ -139,7 +139,10 @@ def attack_hash(cell: Cell, settings: Attacks) -> str:
 def report_hash() -> str:
     """The source that tables and pages are made with."""
     package = Path(__file__).parent
-    modules = [package / f"{name}.py" for name in ("statistics", "layer_table", "conformance/certificate")]
+    modules = [
+        package / f"{name}.py"
+        for name in ("statistics", "layer_table", "conformance/certificate", "evaluation", "attacks/honesty")
+    ]
     return folder_hash(package / "report") + _hash(package, modules)
 
 

@@ -86,11 +86,11 @@ def _attacks(config: Config, planned: Sequence[Planned], cores: int) -> list[Sta
     if not wanted or config.attacks is None:
         return []
     waiting = [c for c in wanted if robustness.made_by(config, c) != attack_hash(c, config.attacks)]
-    strongly, speeds = config.attacked(strongly=True), _measured(config, [row.cell for row in planned])
+    speeds = _measured(config, [row.cell for row in planned])
     seconds = 0.0
     for cell in waiting:
         spec, threads = cell.experiment.spec, cell.experiment.training.threads
-        strong = config.attacks.strong if cell in strongly else None
+        strong = config.attacks.strong_of(cell.key)
         count = gradients(config.attacks, strong, spec.output_shape[-1])
         rate = speeds.get(cell.backend, GUESS_FLOPS_PER_SECOND * threads)
         seconds += (GUESS_START_SECONDS + 2 * spec.flops * count / rate) * min(threads, cores) / cores

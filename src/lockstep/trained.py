@@ -57,6 +57,14 @@ def outcome(folder: Path) -> str:
         raise LockstepError(f"{folder}: not a finished cell; train it first") from None
 
 
+def cell_hash(folder: Path) -> str:
+    """Of the settings, code and versions that a finished cell was made by.  Raises LockstepError."""
+    try:
+        return str(json.loads((folder / "provenance.json").read_text())["cell_hash"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise LockstepError(f"{folder}: not a finished cell; train it first") from None
+
+
 def read(folder: Path) -> Trained:
     """Open a cell's folder.  Raises LockstepError where it holds no finished run, or a damaged one."""
     try:

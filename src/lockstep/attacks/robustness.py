@@ -71,7 +71,8 @@ def _run(config: Config, cell: Cell, folder: Path, bar: Bar) -> str:
     content = {
         "outcome": outcome,
         "hash": attack_hash(cell, settings),
-        "settings": settings.model_dump(mode="json"),
+        "cell_hash": trained.cell_hash(config.folder(cell)),
+        "settings": settings.of(cell.key),
         "seconds": round(time.perf_counter() - began, 1),
         "measurements": suite.measurements if suite else [],
     }
@@ -104,7 +105,7 @@ def _suite(config: Config, cell: Cell) -> Suite:
         part=opened.backend,
         hidden={node.name: node.output_shape[-1] for node in weighted[:-1]},
         settings=settings,
-        strong=settings.strong if cell in config.attacked(strongly=True) else None,
+        strong=settings.strong_of(cell.key),
         image_noise=experiment.regularisation.image_noise,
         seed=cell.seed,
     )

@@ -43,7 +43,7 @@ def run(
     made = checks({(row.attack, row.eps): row.accuracy for row in found}, dataset.classes)
     for check in made:
         if not check.passed:
-            out.print(f"warning: not true that {check.name}: {check.detail}", style="yellow")
+            out.print(f"warning: not true that {check.name}: {check}", style="yellow")
     if json_file:
         content = {
             "cell": str(trained.cell),

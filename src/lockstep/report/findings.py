@@ -14,6 +14,8 @@ import pandas as pd
 from lockstep.report import tables, text
 from lockstep.report.certificates import Certified, largest
 from lockstep.report.effects.sentences import chance, pooled
+from lockstep.report.robustness import attacked, lead
+from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.runs import COMPLETED, Results, Side
 from lockstep.statistics import CONFIDENCE, Estimate, binomial_error, estimate, paired
 
@@ -30,10 +32,12 @@ class Finding:
 def findings(
     results: Results, certified: Sequence[Certified], frames: dict[str, pd.DataFrame]
 ) -> list[Finding]:
+    under_attack = attacked.read(results)
     return [
         same_run(results, certified),
         _agreement(results, frames["differences"]),
         what_settings_do(results, frames["effects"]),
+        *([can_be_fooled(under_attack)] if under_attack else []),
         _best(results),
         _outcomes(results),
     ]
@@ -167,6 +171,14 @@ def what_settings_do(results: Results, effects: pd.DataFrame) -> Finding:
     against = f"Against {compared[0].baseline}, paired by seed; {few}."
     return Finding(
         question, answer, (against, chance(shown)), ("effects.html", "All effects, with their intervals")
+    )
+
+
+def can_be_fooled(robustness: Robustness) -> Finding:
+    """How far accuracy falls under attack."""
+    answer, details = lead.answer(robustness)
+    return Finding(
+        lead.QUESTION, answer, details, ("robustness.html", "All attacks, and whether to trust them")
     )
 
 

@@ -41,7 +41,7 @@ def confusion(results: Results, run: Run) -> Figure:
             text = f"{counts[row, column]:,}" if right or counts[row, column] else ""
             weight = "normal" if right else "bold"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, weight=weight)
-        _cells(axes, classes, classes)
+        cells_of(axes, classes, classes)
         axes.set_xticks(range(classes))
         axes.set_yticks(range(classes))
         axes.set_xlabel("predicted")
@@ -144,7 +144,7 @@ def probabilities(results: Results, run: Run, images: np.ndarray | None) -> Figu
         axes.set_xticks(range(classes))
         axes.set_yticks(range(len(chosen)), marks)
         axes.yaxis.tick_right()
-        _cells(axes, len(chosen), classes)
+        cells_of(axes, len(chosen), classes)
         axes.set_xlabel("class")
         wrong = int((predicted != labels[chosen]).sum())
         return finish(
@@ -191,7 +191,7 @@ def padding() -> Figure:
             for place, count in enumerate(counts[0]):
                 shade = INK if count == small else "white"
                 top.text(place, 0, str(count), ha="center", va="center", fontsize=8.5, color=shade)
-            _cells(top, 1, signal)
+            cells_of(top, 1, signal)
             top.set_title(f"{kind}: {signal} → {line.output_shape((signal, signal, 1))[0]}")
             along = uses(square, image)
             shown = bottom.imshow(np.outer(along, along), cmap="viridis", vmin=0, vmax=large**2)
@@ -213,7 +213,7 @@ def padding() -> Figure:
         )
 
 
-def _cells(axes: Axes, rows: int, columns: int) -> None:
+def cells_of(axes: Axes, rows: int, columns: int) -> None:
     """White lines between the fields of a heat map."""
     axes.set_xticks(np.arange(1, columns) - 0.5, minor=True)
     axes.set_yticks(np.arange(1, rows) - 0.5, minor=True)

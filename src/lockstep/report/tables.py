@@ -17,6 +17,7 @@ import pandas as pd
 
 from lockstep.inside import Activity
 from lockstep.report.effects import compare, functions, inside, sizes
+from lockstep.report.robustness import attack_tables, attacked, carried, checks
 from lockstep.report.runs import Results, Run, Side
 from lockstep.results import write
 from lockstep.statistics import Estimate, churn, differences, estimate
@@ -35,6 +36,9 @@ COLUMNS = {
     "units": [*CELL, *(field.name for field in fields(Activity))],
     "functions": functions.COLUMNS,
     "learning_curve": sizes.COLUMNS,
+    "attacks": attack_tables.COLUMNS,
+    "transfer": carried.COLUMNS,
+    "robustness_checks": checks.COLUMNS,
     "history": [*CELL, "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy"],
 }  # fmt: skip
 Row = dict[str, Any]
@@ -42,6 +46,7 @@ Row = dict[str, Any]
 
 def build(results: Results) -> dict[str, pd.DataFrame]:
     """{name: table}; a table without rows still has its columns."""
+    robustness = attacked.read(results)
     contents: dict[str, Iterable[Row]] = {
         "cells": map(_cell, results.runs),
         "measurements": _measurements(results),
@@ -52,6 +57,9 @@ def build(results: Results) -> dict[str, pd.DataFrame]:
         "units": _units(results),
         "functions": functions.functions(results),
         "learning_curve": sizes.learning_curve(results),
+        "attacks": attack_tables.attacks(robustness) if robustness else (),
+        "transfer": carried.table(robustness) if robustness else (),
+        "robustness_checks": checks.table(robustness) if robustness else (),
     }
     tables = {name: pd.DataFrame(list(content), columns=COLUMNS[name]) for name, content in contents.items()}
     return tables | {"history": _history(results)}

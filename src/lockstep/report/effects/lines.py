@@ -16,15 +16,20 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 
 
 def errorbars(
-    axes: Axes, levels: Mapping[float, Estimate], factor: float, colour: str, label: str, across: float = 1
+    axes: Axes,
+    levels: Mapping[float, Estimate],
+    factor: float,
+    colour: str,
+    label: str,
+    across: float = 1,
+    linestyle: str = "-",
 ) -> None:
     """Means with their 95 % intervals; a mean without one has no bar."""
     values = {across * level: each for level, each in levels.items() if each.n}
     place = PALETTE.index(colour)
     means = [factor * value.mean for value in values.values()]
-    axes.plot(
-        list(values), means, MARKERS[place] + "-", color=colour, markersize=4.5, linewidth=1.5, label=label
-    )
+    (line,) = axes.plot(list(values), means, color=colour, marker=MARKERS[place], label=label)
+    line.set(markersize=4.5, linewidth=1.5, linestyle=linestyle)
     for level, value in values.items():
         if value.has_interval:
             ends = [factor * value.low, factor * value.high]

@@ -1,0 +1,1 @@
+"""The page of results under attack: robustness.html."""

@@ -1,0 +1,145 @@
+"""Images attacked on one network, shown to others: the table `transfer`, its heat map and what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lockstep.report import text
+from lockstep.report.pictures import cells_of
+from lockstep.report.robustness.attacked import Robustness
+from lockstep.report.runs import Results, Side
+from lockstep.report.style import INK, WIDTH, Figure, canvas, finish
+
+COLUMNS = [
+    "experiment", "crafted_backend", "crafted_device", "crafted_seed", "shown_backend", "shown_device",
+    "shown_seed", "accuracy", "n",
+]  # fmt: skip
+
+
+class Network(NamedTuple):
+    """A trained run of the experiment that attacks are carried between."""
+
+    side: Side
+    seed: int
+
+
+class Shown(NamedTuple):
+    """Accuracy of `shown` on images that were attacked on `crafted`."""
+
+    crafted: Network
+    shown: Network
+    accuracy: float
+    n: int
+
+
+def read(robustness: Robustness) -> tuple[list[Shown], list[str]]:
+    """Pairs of the config's networks, and what is missing or damaged."""
+    results, pairs, missing = robustness.results, [], []
+    networks = networks_of(robustness)
+    for side in dict.fromkeys(network.side for network in networks):
+        path = results.config.results / "transfer" / side.backend / f"{side.device}.json"
+        try:
+            rows = [_shown(row) for row in json.loads(path.read_text())["rows"]]
+        except FileNotFoundError:
+            missing.append(f"{results.label(side)}: no result yet")
+            continue
+        except (OSError, ValueError, KeyError, TypeError):
+            missing.append(f"{results.label(side)}: damaged results; delete {path} and run snakemake")
+            continue
+        pairs += [row for row in rows if {row.crafted, row.shown} <= set(networks)]
+    return pairs, missing
+
+
+def networks_of(robustness: Robustness) -> list[Network]:
+    """The finished ones, in the config's order: a backend's seeds side by side."""
+    return [Network(each.run.side, each.run.cell.seed) for each in robustness.of(robustness.baseline)]
+
+
+def _shown(row: dict[str, Any]) -> Shown:
+    crafted, shown = (
+        Network(Side(str(backend), str(device)), int(seed))
+        for backend, device, seed in (row["source"], row["target"])
+    )
+    return Shown(crafted, shown, float(row["accuracy"]), int(row["n"]))
+
+
+def table(robustness: Robustness) -> Iterable[dict[str, Any]]:
+    for pair in read(robustness)[0]:
+        names = (*pair.crafted.side, pair.crafted.seed, *pair.shown.side, pair.shown.seed)
+        yield dict(zip(COLUMNS, (robustness.baseline, *names, pair.accuracy, pair.n), strict=True))
+
+
+def sentences(robustness: Robustness) -> list[str]:
+    """Own images, the same seed on another backend, and other seeds: three distances of networks."""
+    pairs, missing = read(robustness)
+    groups: dict[str, list[float]] = {
+        "On images attacked on the network itself (the diagonal)": [
+            pair.accuracy for pair in pairs if pair.crafted == pair.shown
+        ],
+        "On those of the same seed on another backend, which is nearly the same network": [
+            pair.accuracy for pair in pairs if pair.crafted != pair.shown and _seed(pair)
+        ],
+        "On those of another seed, which started from other weights": [
+            pair.accuracy for pair in pairs if not _seed(pair)
+        ],
+    }
+    said = [f"{what}, accuracy is {_extent(values)}." for what, values in groups.items() if values]
+    said += [f"Not shown yet: {why}." for why in missing]
+    return said
+
+
+def _seed(pair: Shown) -> bool:
+    return pair.crafted.seed == pair.shown.seed
+
+
+def _extent(values: Sequence[float]) -> str:
+    low, high = (f"{100 * value:.1f} %" for value in (min(values), max(values)))
+    mean, pairs = f"{100 * np.mean(values):.1f} %", text.count(len(values), "pair")
+    return f"{low} ({pairs})" if low == high else f"{mean} on average ({low} to {high}, {pairs})"
+
+
+def label(results: Results, network: Network) -> str:
+    return f"{results.label(network.side)}, seed {network.seed}"
+
+
+def figure(robustness: Robustness) -> Figure | None:
+    """Rows: crafted on; columns: shown to."""
+    pairs = {(pair.crafted, pair.shown): pair for pair in read(robustness)[0]}
+    if not pairs:
+        return None
+    networks = [network for network in networks_of(robustness) if any(network in key for key in pairs)]
+    names = [label(robustness.results, network) for network in networks]
+    share = np.array([[_of(pairs, crafted, shown) for shown in networks] for crafted in networks])
+    side = min(1.6 + 0.62 * len(networks), 0.8 * WIDTH)
+    with canvas(side + 0.8, side) as drawn:
+        axes = drawn.subplots()
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+        for row, column in np.ndindex(share.shape):
+            value = share[row, column]
+            shade = "white" if value > 60 else INK
+            bold = "bold" if row == column else "normal"
+            shown = text.NONE if np.isnan(value) else f"{value:.0f}"
+            axes.text(column, row, shown, ha="center", va="center", fontsize=9, color=shade, weight=bold)
+        cells_of(axes, len(networks), len(networks))
+        axes.set_xticks(range(len(networks)), names, rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(networks)), names)
+        axes.set_xlabel("shown to")
+        axes.set_ylabel("crafted on")
+        n = max(pair.n for pair in pairs.values())
+        return finish(
+            drawn,
+            "transfer",
+            f"Heat map of accuracy of {len(networks)} networks on images that were attacked on each of them.",
+            f"Accuracy in % on {text.count(n, 'image')} attacked by PGD at eps "
+            f"{robustness.settings.shown:g}: each row is the network that the attack could look at, each "
+            "column the one that was then asked. Bold: both are the same. Dark: it does not carry over.",
+        )
+
+
+def _of(pairs: dict[tuple[Network, Network], Shown], crafted: Network, shown: Network) -> float:
+    pair = pairs.get((crafted, shown))
+    return 100 * pair.accuracy if pair else float("nan")

@@ -1,0 +1,159 @@
+"""Accuracy against eps: of the baseline under each attack, and of each experiment in the worst case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+
+from lockstep.report import text
+from lockstep.report.effects.compare import by_seed
+from lockstep.report.effects.lines import colours, errorbars
+from lockstep.report.grids import Grid, Group, chip
+from lockstep.report.robustness.attacked import Robustness, percent
+from lockstep.report.robustness.names import COLOURS, NOISES, condition, title
+from lockstep.report.runs import Side
+from lockstep.report.style import WIDTH, Figure, canvas, finish
+
+DASHED = "--"
+"""Of noise, which knows nothing of the network."""
+
+
+def measured(robustness: Robustness) -> list[str]:
+    """The attacks and controls that have curves, in the order of the settings."""
+    return [*robustness.settings.names, "universal", *NOISES]
+
+
+def figures(robustness: Robustness) -> Iterable[Figure]:
+    if robustness.of(robustness.baseline):
+        yield _attacks(robustness)
+    if any(robustness.of(name) for name in robustness.experiments):
+        yield _defences(robustness)
+
+
+def _attacks(robustness: Robustness) -> Figure:
+    with canvas(0.82 * WIDTH, 4.2) as figure:
+        axes = figure.subplots()
+        for attack in measured(robustness):
+            style = DASHED if attack in NOISES else "-"
+            curve = robustness.curve(robustness.baseline, attack)
+            errorbars(axes, curve, 1, COLOURS[attack], title(attack), linestyle=style)
+        finished(axes, "eps, largest change of any pixel (of 0 to 1)")
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8.5)
+        return finish(
+            figure,
+            "attacks",
+            f"Accuracy of {robustness.baseline} against eps, under attacks and under noise.",
+            f"{robustness.baseline}, {about(robustness)}. Solid: attacks, which look at the network. Dashed: "
+            "noise of the same size, which does not. For Gaussian noise eps is the standard deviation, for "
+            "salt and pepper the share of pixels. Bars: 95 % intervals over seeds.",
+        )
+
+
+def _defences(robustness: Robustness) -> Figure:
+    with canvas(WIDTH, 4.3) as figure:
+        worst, noise = figure.subplots(1, 2, sharey=True)
+        for name, colour in colours(robustness.experiments).items():
+            for axes, attack in ((worst, "worst"), (noise, "uniform_noise")):
+                errorbars(axes, robustness.curve(name, attack), 1, colour, name)
+        worst.set_title(f"worst case of {text.listed([title(name) for name in robustness.settings.names])}")
+        noise.set_title("uniform noise of the same size")
+        for axes in (worst, noise):
+            finished(axes, "eps")
+        noise.set_ylabel("")
+        handles, labels = worst.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=8.5)
+        return finish(
+            figure,
+            "defences",
+            f"Accuracy of {len(robustness.experiments)} experiments against eps, in the worst case and under "
+            "noise.",
+            f"Left: an image counts as right only if it survives every attack, {about(robustness)}. Right: "
+            "the same eps of uniform noise. Bars: 95 % intervals over seeds.",
+        )
+
+
+def finished(axes: Axes, label: str) -> None:
+    """Labels, and a scale in percent."""
+    axes.set_ylim(-3, 103)
+    axes.set_ylabel("accuracy, %")
+    axes.set_xlabel(label)
+    axes.grid(axis="y")
+
+
+def about(robustness: Robustness) -> str:
+    """ "100 test images, on torch" """
+    sides = text.listed([robustness.results.label(side) for side in robustness.compared])
+    return f"{text.count(robustness.images, 'test image')}, on {sides}"
+
+
+class Beside(NamedTuple):
+    """The baseline under one attack, on each backend: means in percent over the seeds that all have."""
+
+    attack: str
+    eps: str
+    means: list[float]
+
+    @property
+    def apart(self) -> float:
+        known = [mean for mean in self.means if not math.isnan(mean)]
+        return max(known) - min(known)
+
+
+def sides(robustness: Robustness) -> list[Side]:
+    """The backends with results of the baseline."""
+    return [side for side in robustness.results.sides if robustness.of(robustness.baseline, side)]
+
+
+def shared(robustness: Robustness) -> list[int]:
+    """Seeds of the baseline that each of them has."""
+    runs = [robustness.of(robustness.baseline, side) for side in sides(robustness)]
+    seeds = [{each.run.cell.seed for each in mine} for mine in runs]
+    return sorted(set.intersection(*seeds)) if seeds else []
+
+
+def beside(robustness: Robustness) -> list[Beside]:
+    """Nothing with fewer than two backends, or without a seed in common."""
+    seeds, compared = shared(robustness), sides(robustness)
+    if len(compared) < 2 or not seeds:
+        return []
+    attacks = [*(name for name in measured(robustness) if name not in NOISES[1:]), "worst"]
+    names = [condition(attack, eps) for attack in attacks for eps in sorted(robustness.settings.eps)]
+    found = [
+        Beside(*name.partition("=")[::2], [_mean(robustness, name, side, seeds) for side in compared])
+        for name in ("clean", *names)
+    ]
+    return [each for each in found if not all(map(math.isnan, each.means))]
+
+
+def _mean(robustness: Robustness, name: str, side: Side, seeds: Sequence[int]) -> float:
+    values = by_seed(robustness.values(robustness.baseline, name, sides=[side]))
+    return percent(values[seed] for seed in seeds if seed in values).mean
+
+
+def backends(robustness: Robustness) -> Grid:
+    rows = [
+        (title(row.attack), row.eps, *(text.number(mean, ".1f") for mean in row.means), f"{row.apart:.1f}")
+        for row in beside(robustness)
+    ]
+    names = (chip(robustness.results, side) for side in sides(robustness))
+    return Grid(("attack", "eps", *names, "largest difference, points"), 2, [Group(rows=rows)])
+
+
+def agreement(robustness: Robustness) -> str:
+    """Whether backends show the same accuracy under attack; in images, since few of them decide."""
+    rows, seeds = beside(robustness), shared(robustness)
+    if not rows:
+        return "There are no two backends with a seed of the baseline in common, so nothing can be compared."
+    far = max(rows, key=lambda row: row.apart)
+    where = f"“{title(far.attack)}”{f' at eps {far.eps}' if far.eps else ''}"
+    at_most = max((row.apart for row in rows if row.attack == "worst"), default=far.apart)
+    few = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean over {len(seeds)} seeds"
+    return (
+        "Backends that start from the same seed are nearly the same network, but not bit for bit, and near "
+        f"the boundary of two classes a bit decides. They differ most under {where}: by {far.apart:.1f} "
+        f"points, which is {far.apart * robustness.images / 100:.1f} of "
+        f"{text.count(robustness.images, 'image')}; in the worst case by at most {at_most:.1f} ({few})."
+    )

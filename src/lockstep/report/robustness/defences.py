@@ -1,0 +1,163 @@
+"""Experiments side by side: what each keeps under attack, what it pays without, and what can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup, escape
+
+from lockstep.report import text
+from lockstep.report.effects.compare import by_seed, effects_by_seed
+from lockstep.report.effects.lines import colours
+from lockstep.report.effects.metrics import METRICS
+from lockstep.report.grids import Grid, Group
+from lockstep.report.robustness import checks, trust
+from lockstep.report.robustness.attacked import Robustness, percent
+from lockstep.report.robustness.curves import about
+from lockstep.report.robustness.names import condition, title
+from lockstep.report.style import GREY, MARKERS, PALETTE, WIDTH, Figure, canvas, finish
+from lockstep.statistics import Estimate, estimate
+
+
+def clean(robustness: Robustness) -> Grid:
+    """Without attack: on the images that are attacked; and on all, of every trained run."""
+    rows = []
+    for name in robustness.experiments:
+        own = robustness.estimate(name, "clean")
+        seeds = {side: robustness.results.accuracies(name, side) for side in robustness.compared}
+        runs = {(side, seed): value for side in seeds for seed, value in seeds[side].items()}
+        whole, change = percent(by_seed(runs).values()), _clean_change(robustness, name)
+        compared = ("", "", "") if name == robustness.baseline else _compared(change)
+        rows.append((name, *_measured(own), *_measured(whole), *compared))
+    columns = (
+        "experiment", f"{text.count(robustness.images, 'attacked image')}, %", "95 % interval", "n seeds",
+        "all test images, %", "95 % interval", "n seeds", f"− {robustness.baseline}, points",
+        "95 % interval", "verdict",
+    )  # fmt: skip
+    return Grid(columns, 1, [Group(rows=rows)])
+
+
+def _clean_change(robustness: Robustness, name: str) -> Estimate:
+    """In test accuracy, on all runs that experiment and baseline trained; as the page of effects has it."""
+    values = effects_by_seed(robustness.results, name, METRICS["accuracy"], robustness.compared)
+    return estimate(list(values.values()))
+
+
+def _measured(value: Estimate) -> tuple[str, str, str]:
+    return text.number(value.mean, ".1f"), _interval(value), str(value.n)
+
+
+def _compared(change: Estimate) -> tuple[str, str, str]:
+    return text.points(change.mean, 1), text.interval(change, digits=1), text.verdict(change)
+
+
+def grid(robustness: Robustness) -> Grid:
+    """A group for each eps; a sign beside each number that failed a check."""
+    judged = checks.judge(robustness)
+    shown = list(dict.fromkeys(["uniform_noise", *robustness.settings.names, "worst"]))
+    groups = []
+    for eps in sorted(robustness.settings.eps):
+        rows: list[Sequence[str]] = []
+        for name in robustness.experiments:
+            numbers = []
+            for attack in shown:
+                value = robustness.estimate(name, condition(attack, eps))
+                marked = trust.mark(trust.warnings(judged, name, attack, eps))
+                numbers.append(marked + escape((" " if marked else "") + text.number(value.mean, ".1f")))
+            worst = robustness.estimate(name, condition("worst", eps))
+            change = robustness.change(name, condition("worst", eps))
+            compared = ("", "", "") if name == robustness.baseline else _compared(change)
+            rows.append((name, *numbers, *_measured(worst)[1:], *compared))
+        groups.append(Group(f"eps {eps:g}", rows=rows))
+    columns = (
+        "experiment", *(f"{title(attack)}, %" for attack in shown), "95 % interval", "n seeds",
+        f"− {robustness.baseline}, points", "95 % interval", "verdict",
+    )  # fmt: skip
+    return Grid(columns, 1, groups)
+
+
+def sentences(robustness: Robustness) -> list[tuple[str, str | Markup]]:
+    """(experiment, what it keeps and what it pays), paired by seed."""
+    judged, said = checks.judge(robustness), []
+    eps, baseline = robustness.settings.shown, robustness.baseline
+    for name in robustness.experiments:
+        worst = robustness.estimate(name, condition("worst", eps))
+        if not worst.n:
+            said.append((name, "no result under attack yet."))
+            continue
+        few = f", {text.count(worst.n, 'seed')}" if worst.n > 1 else ""
+        parts = [f"{worst.mean:.1f} % survive the attacks tried at eps {eps:g} ({_interval(worst)}{few})"]
+        if name != baseline:
+            change, cost = robustness.change(name, condition("worst", eps)), _clean_change(robustness, name)
+            parts.append(f"against {baseline} {_points(change)}: {text.verdict(change)}")
+            parts.append(f"test accuracy without attack {_points(cost)}: {text.verdict(cost)}")
+        marked = trust.mark(trust.warnings(judged, name, "worst", eps))
+        said.append((name, Markup("{}{}.").format(marked + " " if marked else "", "; ".join(parts))))
+    return said
+
+
+def noisy(robustness: Robustness) -> list[str]:
+    """What noise at inference hides, of experiments that were trained with noise in their images."""
+    eps, said = robustness.settings.shown, []
+    for name in robustness.experiments:
+        conditions = (
+            "noisy_clean",
+            *(condition(each, eps) for each in ("noisy_pgd", "noisy_pgd_mean", "pgd")),
+        )
+        clean, one, mean, without = (robustness.estimate(name, each) for each in conditions)
+        if clean.n:
+            said.append(
+                f"{name}, with that noise at inference too: {clean.mean:.1f} % without attack; PGD of eps "
+                f"{eps:g} leaves {one.mean:.1f} % ({_interval(one)}) along the gradient of a single draw, "
+                f"and {mean.mean:.1f} % ({_interval(mean)}) along the mean of several. Without noise at "
+                f"inference it leaves {without.mean:.1f} % ({_interval(without)})."
+            )
+    return said
+
+
+def _interval(value: Estimate) -> str:
+    return text.interval(value, signed=False, digits=1)
+
+
+def _points(value: Estimate) -> str:
+    """ "+12.3 points (+8.1 to +16.5, 3 seeds)" """
+    few = f", {text.count(value.n, 'seed')}" if value.n > 1 else ""
+    return f"{text.points(value.mean, 1)} points ({text.interval(value, digits=1)}{few})"
+
+
+def scatter(robustness: Robustness) -> Figure | None:
+    """Clean against robust accuracy, with intervals along both axes."""
+    eps = robustness.settings.shown
+    points = {
+        name: (robustness.estimate(name, "clean"), robustness.estimate(name, condition("worst", eps)))
+        for name in robustness.experiments
+        if robustness.of(name)
+    }
+    points = {name: pair for name, pair in points.items() if pair[0].n and pair[1].n}
+    if len(points) < 2:
+        return None
+    with canvas(0.82 * WIDTH, 4.0) as figure:
+        axes = figure.subplots()
+        shades = colours(robustness.experiments)
+        for name, (without, under) in points.items():
+            colour = shades[name]
+            mark = MARKERS[PALETTE.index(colour)]
+            axes.plot(without.mean, under.mean, mark, color=colour, markersize=8, label=name)
+            if without.has_interval:
+                axes.plot([without.low, without.high], [under.mean] * 2, color=colour, alpha=0.6)
+            if under.has_interval:
+                axes.plot([without.mean] * 2, [under.low, under.high], color=colour, alpha=0.6)
+        axes.axhline(0, color=GREY, linewidth=0.7)
+        axes.set_ylim(min(-5.0, axes.get_ylim()[0]), 105)
+        axes.set_xlim(right=min(101.0, axes.get_xlim()[1]))
+        axes.set_xlabel("accuracy without attack, %")
+        axes.set_ylabel(f"accuracy in the worst case of eps {eps:g}, %")
+        axes.grid()
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8.5)
+        return finish(
+            figure,
+            "tradeoff",
+            f"Scatter plot of accuracy with and without attack of {len(points)} experiments.",
+            f"Both accuracies on the same {about(robustness)}. Up is robust, right is accurate; the scales "
+            "differ. Lines: 95 % intervals over seeds, which leave out that few images were attacked.",
+        )

@@ -1,0 +1,373 @@
+"""Results under attack: the page, its tables and its warnings, from accuracies that were chosen by hand."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_results import REASON, Fake, project, table, write_images
+
+from lockstep import identity
+from lockstep.attacks import honesty
+from lockstep.attacks.honesty import Check
+from lockstep.config import Config
+from lockstep.report import build, runs
+from lockstep.report.robustness import attacked, carried, checks, corrupted, curves, defences, lead, published
+from lockstep.report.robustness.attacked import Robustness
+from lockstep.report.runs import Side
+from lockstep.statistics import estimate
+
+CONFIG = """
+results: {root}/results
+reports: {root}/reports
+backends: [alpha, beta, ghost]
+seeds: [0, 1, 2]
+base:
+  model:
+    layers:
+      - {{kind: flatten}}
+      - {{kind: dense, units: 10}}
+  training: {{epochs: 2, batch_size: 8}}
+experiments:
+  plain: {{}}
+  defended: {{regularisation: {{adversarial: {{attack: pgd, eps: 0.3, steps: 7}}}}}}
+  noisy: {{regularisation: {{image_noise: 0.2}}}}
+  alone: {{model: {{dropout: 0.5}}}}
+attacks:
+  images: 10
+  names: [fgsm, pgd]
+  eps: [0.1, 0.3]
+  shown: 0.1
+  steps: 2
+  strong: {{runs: [{{experiments: [defended]}}], steps: 3, restarts: 2}}
+  runs:
+    - {{experiments: [plain], backends: [alpha, beta]}}
+    - {{experiments: [defended, noisy], backends: [alpha]}}
+"""
+PLAIN = {"fgsm=0.1": 0.6, "fgsm=0.3": 0.2, "pgd=0.1": 0.5, "pgd=0.3": 0.1, "pgd_twice": 0.5, "worst=0.3": 0.1}
+PLAIN |= {"fgsm_float32=0.1": 0.6, "fgsm_float32=0.3": 0.2, "universal": 0.9, "corruption=stripe": 0.4}
+WORST = {0: 0.5, 1: 0.4, 2: 0.3}
+"""Of the baseline at eps 0.1, by seed."""
+
+
+def transferred(source, target) -> float:
+    """Own 0.5, the same seed on the other backend 0.6, another seed 0.8; one pair stands out."""
+    if (source.backend, source.seed, target.backend, target.seed) == ("alpha", 0, "beta", 0):
+        return 0.7
+    if source.seed == target.seed:
+        return 0.5 if source.backend == target.backend else 0.6
+    return 0.8
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
+    """Of the baseline on beta one run failed and one is missing; one run of a defence diverged."""
+    with project(tmp_path_factory.mktemp("robustness"), CONFIG) as config:
+        made = Fake(config)
+        for seed in range(3):
+            for name, backend in (
+                ("plain", "alpha"),
+                ("plain", "beta"),
+                ("defended", "alpha"),
+                ("noisy", "alpha"),
+            ):
+                cell = made.cell(name, backend, seed)
+                diverged = (name, seed) == ("defended", 2)
+                made.write(cell, wrong=1 + (seed == 2), outcome="diverged" if diverged else "completed")
+        for seed, worst in WORST.items():
+            made.attack(made.cell("plain", "alpha", seed), PLAIN | {"worst=0.1": worst}, saturated=0.1)
+        made.attack(
+            made.cell("plain", "beta", 0), PLAIN | {"worst=0.1": 0.3, "pgd=0.1": 0.4, "pgd_twice": 0.4}
+        )
+        made.fail_attack(made.cell("plain", "beta", 1))
+        for seed in (0, 1):
+            made.attack(
+                made.cell("defended", "alpha", seed),
+                {"worst=0.1": WORST[seed] + 0.3 + 0.1 * seed, "strong_pgd": 0.6, "pgd_twice": 0.9},
+            )
+        made.attack(made.cell("defended", "alpha", 2), {}, outcome="diverged", measurements=[])
+        for seed in range(3):  # one step finds what two do not, in two of three seeds
+            low = {"fgsm=0.1": 0.5 if seed else 0.8, "pgd=0.1": 0.8, "pgd_twice": 0.8, "worst=0.1": 0.5}
+            low |= {"fgsm=0.3": 0.4, "pgd=0.3": 0.4}
+            made.attack(made.cell("noisy", "alpha", seed), low)
+        for backend in ("alpha", "beta"):
+            made.transfer(backend, transferred)
+        write_images(config, np.zeros((10, 28, 28, 1), np.uint8))
+        yield config
+
+
+@pytest.fixture(scope="module")
+def robustness(config: Config) -> Robustness:
+    found = attacked.read(runs.read(config))
+    assert found
+    return found
+
+
+@pytest.fixture(scope="module")
+def index(config: Config) -> Path:
+    return build(config)
+
+
+@pytest.fixture(scope="module")
+def page(index: Path) -> str:
+    return plain(index.with_name("robustness.html"))
+
+
+def plain(path: Path) -> str:
+    """A page as it is read: without pictures and tags."""
+    read = re.sub(r"<(svg|style).*?</\1>", " ", path.read_text(), flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", read).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def test_every_attacked_run_has_an_outcome(robustness: Robustness, page: str):
+    outcomes = {str(each.run.cell): each.outcome for each in robustness.runs}
+    assert len(outcomes) == 3 + 3 + 3 + 3
+    assert outcomes["plain/beta/cpu/seed-0"] == "completed"
+    assert outcomes["plain/beta/cpu/seed-1"] == "failed"
+    assert outcomes["plain/beta/cpu/seed-2"] == "missing"
+    assert outcomes["defended/alpha/cpu/seed-2"] == "diverged"
+    assert "9 of 12 runs attacked" in page
+    assert html.escape(REASON) in page
+    assert "not attacked yet; see the logs in" in page
+    assert "nothing to attack: the loss became NaN" in page
+
+
+def test_the_table_holds_every_number_of_the_files(index: Path, config: Config):
+    frame = table(index, "attacks")
+    folder = config.attack_folder(Fake(config).cell("plain", "alpha", 1))
+    written = json.loads((folder / "attacks.json").read_text())["measurements"]
+    mine = frame[(frame.experiment == "plain") & (frame.backend == "alpha") & (frame.seed == 1)]
+    assert sorted(mine.value) == sorted(row["value"] for row in written)
+    at = mine.set_index(["attack", "level", "metric"]).value
+    assert at["worst", 0.1, "accuracy"] == 0.4
+    assert at["clean", 0.0, "saturated"] == 0.1
+    assert at["shift", 8.0, "accuracy"] == 0.9
+    stripe = mine[mine.attack == "stripe"]
+    assert (stripe.value.item(), np.isnan(stripe.level.item()), stripe.n.item()) == (0.4, True, 10)
+    # Beside those: the strong attack on two runs, noise at inference on three.
+    assert len(frame) == 9 * len(mine) + 2 + 3 * 3
+
+
+def test_means_are_over_seeds_and_differences_paired(robustness: Robustness, page: str):
+    worst = robustness.estimate("plain", "worst=0.1")
+    assert robustness.compared == [Side("alpha", "cpu")]  # the others are attacked there alone
+    assert worst == estimate([50.0, 40.0, 30.0])
+    change = robustness.change("defended", "worst=0.1")
+    assert (change.n, change.mean) == (2, pytest.approx(35))
+    assert "defended: 80.0 % survive the attacks tried at eps 0.1 (all equal: no interval, 2 seeds)" in page
+    assert "against plain +35.0 points (−28.5 to +98.5, 2 seeds): cannot tell" in page
+    row = next(row for row in defences.grid(robustness).groups[0].rows if row[0] == "plain")
+    assert row[1:4] == ("90.0", "60.0", "50.0")
+    assert row[5:7] == ("15.2 to 64.8", "3")
+
+
+def test_a_failed_check_stands_beside_its_numbers(robustness: Robustness, index: Path, page: str):
+    frame = table(index, "robustness_checks")
+    failed = frame[~frame.passed]
+    weak = failed[failed.check == honesty.iterations_help(0, 0).name]
+    assert list(weak.experiment + weak.seed.astype(str)) == ["noisy1", "noisy2"]
+    assert set(failed[failed.experiment == "plain"].about) == {"float32"}  # it is saturated, no more
+    assert (
+        "noisy, alpha: not true that PGD is at least as strong as FGSM. Seed 1, PGD, eps 0.1: accuracy 80.0 %"
+        in page
+    )
+    rows = {row[0]: row for row in defences.grid(robustness).groups[0].rows}
+    noise, fgsm, pgd, worst = rows["noisy"][1:5]
+    assert ("⚠" in noise, "⚠" in fgsm, "⚠" in pgd, "⚠" in worst) == (False, False, True, True)
+    assert 'title="alpha, seed 1: not true that' in pgd
+    assert not any("⚠" in cell for cell in rows["plain"])
+    assert "noisy, with that noise at inference too: 90.0 % without attack; PGD of eps 0.1 leaves" in page
+    assert 'id="figure-hidden_units"' in index.with_name("robustness.html").read_text()
+    assert "⚠" in page
+
+
+def test_checks_know_what_they_concern():
+    fails = Check("x", False, "", "pgd")
+    at = checks.Judged(None, fails._replace(eps=0.1))
+    assert at.concerns("pgd", 0.1)
+    assert at.concerns("worst", 0.1)
+    assert not at.concerns("pgd", 0.3)
+    assert not at.concerns("fgsm", 0.1)
+    assert checks.Judged(None, fails._replace(attack="fgsm")).concerns("fgsm", 0.3)
+    assert not checks.Judged(None, fails._replace(attack="universal")).concerns("worst", 0.3)
+    assert not checks.Judged(None, fails._replace(passed=True)).concerns("pgd", 0.1)
+
+
+@pytest.mark.parametrize("accuracy", [{"pgd=1": 0.9}, {"uniform_noise": 0.1}, {"pgd": 0.1, "pgd=0.3": 0.9}])
+def test_every_kind_of_detail_is_understood(robustness: Robustness, accuracy: dict[str, float]):
+    first = robustness.runs[0]
+    numbers = {key: (accuracy.get(key[0], accuracy.get(key[0].partition("=")[0], value)), n)
+               for key, (value, n) in first.numbers.items()}  # fmt: skip
+    weak = replace(robustness, runs=[replace(first, numbers=numbers)])
+    found = [each for each in checks.judge(weak) if not each.check.passed and not each.of_float32]
+    assert found
+    assert all(
+        any(each.concerns(a, e) for a in ("fgsm", "pgd", "universal") for e in (0.1, 0.3)) for each in found
+    )
+
+
+def test_transfer_is_the_right_way_round(robustness: Robustness, index: Path, page: str):
+    frame = table(index, "transfer").set_index(
+        ["crafted_backend", "crafted_seed", "shown_backend", "shown_seed"]
+    )
+    assert frame.accuracy["alpha", 0, "beta", 0] == 0.7
+    assert frame.accuracy["beta", 0, "alpha", 0] == 0.6
+    # A run without results is no row or column: four networks are left.
+    assert len(frame) == 4 * 4
+    drawn = carried.figure(robustness)
+    order = re.findall(r">(\d+)</text>", drawn.svg)
+    assert order[3] == "70"  # first row: crafted on alpha's seed 0; last column: shown to beta's
+    assert order[12] == "60"
+    assert "(the diagonal), accuracy is 50.0 % (4 pairs)" in page
+    assert "nearly the same network, accuracy is 65.0 % on average (60.0 % to 70.0 %, 2 pairs)" in page
+    assert "another seed, which started from other weights, accuracy is 80.0 % (10 pairs)" in page
+
+
+def test_missing_or_damaged_transfer_is_told(config: Config, tmp_path: Path):
+    path = config.results / "transfer/beta/cpu.json"
+    kept = path.read_text()
+    try:
+        for content, said in (("{}", "damaged results"), (None, "no result yet")):
+            path.unlink() if content is None else path.write_text(content)
+            found = attacked.read(runs.read(config))
+            assert f"Not shown yet: beta: {said}" in " ".join(carried.sentences(found))
+            assert carried.figure(found)
+    finally:
+        path.write_text(kept)
+
+
+def test_backends_are_compared_on_the_seeds_they_share(robustness: Robustness):
+    assert curves.shared(robustness) == [0]
+    rows = {(row.attack, row.eps): row for row in curves.beside(robustness)}
+    assert rows["worst", "0.1"].means == pytest.approx([50, 30])
+    assert "by 20.0 points, which is 2.0 of 10 images" in curves.agreement(robustness)
+
+
+def test_the_lead_and_the_finding(robustness: Robustness, index: Path):
+    answer, details = lead.answer(robustness)
+    assert answer.startswith("It looks so: PGD of eps 0.1 takes the accuracy of plain from 90.0 % to 50.0 %")
+    assert "noise of the same size leaves 90.0 %" in answer
+    assert "It falls by 40.0 points (all equal: no interval)" in details[0]
+    assert "10 test images, 3 seeds" in details[0]
+    assert "3 of 12 runs to attack have no result." in details
+    source = index.read_text()
+    assert "Can the network be fooled?" in source
+    assert source.count('href="robustness.html"') == 2
+    for name in ("conformance", "effects"):
+        assert 'href="robustness.html"' in index.with_name(f"{name}.html").read_text()
+
+
+def test_the_best_is_named_only_where_intervals_tell(robustness: Robustness):
+    runs = robustness.of("plain", Side("alpha", "cpu"))
+    assert corrupted.best(robustness, "corruption=stripe") is None  # two experiments are alike
+    lower = {
+        each.run.cell.seed: dict(each.numbers)
+        | {("clean", "accuracy"): (0.5 + 0.01 * each.run.cell.seed, 10)}
+        for each in runs
+    }
+    changed = [replace(each, numbers=lower[each.run.cell.seed]) for each in runs]
+    two = replace(robustness, runs=[*changed, *robustness.of("noisy")])
+    assert corrupted.best(two, "clean") == "noisy"
+
+
+def test_published_figures_stand_beside_measured_ones(robustness: Robustness, page: str):
+    groups = {group.title: group for group in published.grid(robustness).groups}
+    assert list(groups) == ["Published", "plain", "defended"]  # noise is no adversarial training
+    assert "trained on PGD of eps 0.3, 7 steps" in groups["defended"].note
+    assert ("here", "PGD, 3 steps, 2 restarts", "60.0", "all equal: no interval", "2") in groups[
+        "defended"
+    ].rows
+    assert not any("restarts" in row[1] for row in groups["plain"].rows)
+    assert "10 test digits were attacked, by PGD of 2 steps" in page
+
+
+def test_figures_and_ids(index: Path):
+    source = index.with_name("robustness.html").read_text()
+    names = {"attacks", "defences", "tradeoff", "gallery", "for_all", "class_patterns", "transfer"}
+    names |= {"hidden_units", "corruptions", "shifts", "reliability"}
+    assert set(re.findall(r'<figure id="figure-(\w+)"', source)) == names
+    assert all(len(alt) > 20 for alt in re.findall(r'role="img" aria-label="([^"]*)"', source))
+    ids = re.findall(r'\bid="([^"]*)"', source)
+    assert len(ids) == len(set(ids))
+    for reference in re.findall(r'href="([^"]*)"', source):
+        if reference.startswith("#"):
+            assert reference[1:] in ids, reference
+        elif not reference.startswith("data:"):
+            assert (index.parent / reference).is_file(), reference
+    assert "<script" not in source
+
+
+def test_without_results(config: Config, tmp_path: Path):
+    made = build(replace(config, results=tmp_path / "nowhere", reports=tmp_path / "reports"))
+    text = plain(made.with_name("robustness.html"))
+    assert "Can the network be fooled? Not measured yet." in text
+    assert "0 of 12 runs attacked" in text
+    assert "Nothing to check yet." in text
+    assert "No run of the baseline has been attacked yet." in text
+    assert table(made, "attacks").empty
+
+
+def test_a_config_without_attacks_says_how_to_ask(config: Config, tmp_path: Path):
+    made = build(replace(config, attacks=None, reports=tmp_path))
+    text = plain(made.with_name("robustness.html"))
+    assert "This config attacks nothing. With a section attacks: {}" in text
+    assert "Can the network be fooled?" not in made.read_text()
+    assert table(made, "robustness_checks").empty
+
+
+def test_only_the_baseline_is_attacked(config: Config, tmp_path: Path):
+    first = replace(config, experiments={"plain": config.experiments["plain"]}, reports=tmp_path)
+    found = attacked.read(runs.read(first))
+    assert found.compared == [Side("alpha", "cpu"), Side("beta", "cpu")]
+    assert found.estimate("plain", "worst=0.1") == estimate([40.0, 40.0, 30.0])  # seed 0: mean of both
+    assert "No attacked experiment of this config trains on attacked images" in plain(
+        build(first).with_name("robustness.html")
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "outcome", "reason"),
+    [
+        ("attacks.json", b"{", "missing", "damaged or incomplete results"),
+        ("attacks.json", b'{"schema": 1}', "missing", "damaged or incomplete results"),
+        ("attacks.npz", b"no zip", "missing", "damaged or incomplete results"),
+        ("attacks.npz", None, "missing", "damaged or incomplete results"),
+        ("attacks.json", None, "missing", "not attacked yet"),
+    ],
+)
+def test_damaged_files(
+    config: Config, tmp_path: Path, file: str, content: bytes | None, outcome: str, reason: str
+):
+    made = Fake(replace(config, results=tmp_path))
+    cell = made.cell("plain", "alpha", 0)
+    made.write(cell, wrong=1)
+    made.attack(cell, PLAIN)
+    path = made.config.attack_folder(cell) / file
+    path.unlink() if content is None else path.write_bytes(content)
+    first = attacked.read(runs.read(made.config)).runs[0]
+    assert (first.outcome, first.reason.startswith(reason)) == (outcome, True)
+
+
+def test_results_of_other_settings_are_stale(config: Config, tmp_path: Path):
+    made = Fake(replace(config, results=tmp_path))
+    cell = made.cell("plain", "alpha", 0)
+    made.write(cell, wrong=1)
+    made.attack(cell, PLAIN)
+    more = config.attacks.model_copy(update={"steps": 3})
+    fewer = config.attacks.model_copy(update={"runs": config.attacks.runs[:1]})  # the numbers are the same
+    for settings, outcome in ((more, "stale"), (fewer, "completed")):
+        found = attacked.read(runs.read(replace(made.config, attacks=settings)))
+        assert found.runs[0].outcome == outcome
+
+
+def test_what_the_report_imports_is_part_of_its_identity(monkeypatch: pytest.MonkeyPatch):
+    hashed: list[str] = []
+    monkeypatch.setattr(identity, "_hash", lambda root, files: hashed.extend(p.name for p in files) or "")
+    identity.report_hash()
+    assert {"honesty.py", "evaluation.py"} <= set(hashed)
