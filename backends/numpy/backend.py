@@ -34,18 +34,14 @@ class NumpyBackend(Backend):
         self._share = ThreadPoolExecutor(threads).map if threads > 1 else map
         self.spec, self.optimizer, self.dtype = spec, optimizer, np.dtype(dtype)
         self.nodes = _relu_after_pool(spec.nodes)
-        sizes = [int(np.prod(shape)) for shape in spec.weights.values()]
-        # One flat vector each, so that Adam is one loop; the tensors are views into it.
-        self._flat = {kind: np.zeros(sum(sizes), dtype) for kind in ("weights", "m", "v", "gradients")}
-        self.weights, self.m, self.v, self.gradients = (self._views(flat) for flat in self._flat.values())
-
-    def _views(self, flat):
-        ends = np.cumsum([np.prod(shape, dtype=int) for shape in self.spec.weights.values()])
-        parts = np.split(flat, ends[:-1]) if len(ends) else []
-        return {
-            name: part.reshape(shape)
-            for part, (name, shape) in zip(parts, self.spec.weights.items(), strict=True)
-        }
+        self.weights, self.m, self.v = (
+            {name: np.zeros(shape, dtype) for name, shape in spec.weights.items()} for _ in range(3)
+        )
+        self.blocks = [
+            (name, slice(start, start + ADAM))
+            for name, weight in self.weights.items()
+            for start in range(0, weight.size, ADAM)
+        ]
 
     def load(self, state):
         for name, weight in self.weights.items():
@@ -67,9 +63,7 @@ class NumpyBackend(Backend):
             step_masks = {name: mask[k] for name, mask in masks.items()}
             logits[k], pullback = self._forward(images[k], step_masks, self._noisy(noise))
             _, cotangent = layers.cross_entropy(logits[k], targets[k])
-            for name, gradient in pullback(cotangent, False)[1].items():
-                self.gradients[name][:] = gradient
-            self._adam(*scales[k])
+            self._adam(pullback(cotangent, False)[1], *scales[k])
         return logits
 
     def logits(self, images, masks=None):
@@ -190,12 +184,17 @@ class NumpyBackend(Backend):
         list(self._share(some, range(0, b.shape[1], COLUMNS)))
         return y
 
-    def _adam(self, s1, s2):
+    def _adam(self, gradients, s1, s2):
         b1, b2, eps = self.optimizer.b1, self.optimizer.b2, self.optimizer.eps
         s1, s2 = float(s1), float(s2)
+        flat = [
+            {name: part[name].reshape(-1) for name in part}
+            for part in (self.weights, self.m, self.v, gradients)
+        ]
 
-        def some(start):
-            p, m, v, g = (part[start : start + ADAM] for part in self._flat.values())
+        def some(block):
+            name, elements = block
+            p, m, v, g = (part[name][elements] for part in flat)
             m *= b1
             m += (1 - b1) * g
             v *= b2
@@ -209,7 +208,7 @@ class NumpyBackend(Backend):
             g *= s1
             p -= g
 
-        list(self._share(some, range(0, len(self._flat["weights"]), ADAM)))
+        list(self._share(some, self.blocks))
 
 
 def _relu_after_pool(nodes):

@@ -33,7 +33,7 @@ def conv2d(x: Array, kernel: Array, bias: Array, pads: Pads, stride: int) -> tup
         patches = windows.transpose(4, 5, 3, 0, 1, 2).reshape(matrix.shape[0], -1).T
     else:
         patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, matrix.shape[0])
-    y = patches @ matrix
+    y = (patches @ matrix).reshape(batch, rows, columns, filters)
     y += bias
 
     def pullback(cotangent: Array, wants_input: bool) -> tuple[Array | None, dict[str, Array]]:
@@ -41,19 +41,16 @@ def conv2d(x: Array, kernel: Array, bias: Array, pads: Pads, stride: int) -> tup
         gradients = {"kernel": (patches.T @ part).reshape(kernel.shape), "bias": part.sum(axis=0)}
         if not wants_input:
             return None, gradients
-        # One product per kernel position keeps what is added below contiguous.
-        offsets = kernel.reshape(size * size, channels, filters).transpose(0, 2, 1)
-        spread = np.matmul(part, offsets).reshape(size, size, batch, rows, columns, channels)
         by_padded = np.zeros_like(padded)
         for i in range(size):
+            # A product per kernel position keeps what is added contiguous; a row of them fits the cache.
+            spread = np.matmul(part, kernel[i].transpose(0, 2, 1)).reshape(size, *y.shape[:-1], channels)
             for j in range(size):
-                by_padded[:, i : i + rows * stride : stride, j : j + columns * stride : stride] += spread[
-                    i, j
-                ]
+                by_padded[:, i : i + rows * stride : stride, j : j + columns * stride : stride] += spread[j]
         (top, _), (left, _) = pads
         return by_padded[:, top : top + x.shape[1], left : left + x.shape[2]], gradients
 
-    return y.reshape(batch, rows, columns, filters), pullback
+    return y, pullback
 
 
 def dense(x: Array, kernel: Array, bias: Array, product: Product = np.matmul) -> tuple[Array, WeightPullback]:
