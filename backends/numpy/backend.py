@@ -212,9 +212,9 @@ class NumpyBackend(Backend):
 
 
 def _relu_after_pool(nodes):
-    """The same function with the same gradient, and fewer elements: a relu keeps the order of what is above 0."""
+    """The same function and gradient with fewer elements: a relu keeps the order of what is above 0."""
     nodes = list(nodes)
-    for i, (one, other) in enumerate(zip(nodes, nodes[1:], strict=False)):
-        if getattr(one.layer, "function", None) == "relu" and isinstance(other.layer, MaxPool):
-            nodes[i : i + 2] = other, one
+    for i in range(len(nodes) - 1):
+        if getattr(nodes[i].layer, "function", "") == "relu" and isinstance(nodes[i + 1].layer, MaxPool):
+            nodes[i], nodes[i + 1] = nodes[i + 1], nodes[i]
     return nodes
