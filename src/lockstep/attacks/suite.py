@@ -34,8 +34,9 @@ SHIFTS = (1, 2, 3, 4, 6, 8)
 STICKER = 8
 """Pixels along a side."""
 FIT = 50
-"""Validation images that what is one for all images is fitted to."""
-PATTERN_STEPS = 10
+"""Validation images that what is one for all images is fitted to,"""
+PATTERN_FIT, PATTERN_STEPS = 20, 10
+"""but for the patterns of classes, of which there are many: each raises an output, which is easier."""
 DRAWS = 8
 """Of the noise at inference, whose mean gradient is followed."""
 UNITS = 10
@@ -84,22 +85,23 @@ class Suite:
         """{eps: bool [n]}: right under every attack so far."""
         return {eps: np.ones(len(self.labels), bool) for eps in self.settings.eps}
 
-    def right(self, images: Images) -> np.ndarray:
-        return self.victim.logits(images).argmax(axis=-1) == self.labels
+    def right(self, logits: np.ndarray) -> np.ndarray:
+        return logits.argmax(axis=-1) == self.labels
 
     def add(self, condition: str, value: float, metric: str = "accuracy", n: int | None = None) -> None:
         self.measurements.append(row("test", metric, value, n or len(self.labels), condition))
 
-    def under(self, condition: str, attack: Attack) -> Images:
-        """Measure and return attacked images."""
+    def under(self, condition: str, attack: Attack) -> tuple[Images, np.ndarray]:
+        """Attacked images, and what the network says to them; its accuracy is added."""
         images = attack(self.victim, self.images, self.labels, self.seed)
-        self.add(condition, self.right(images).mean())
-        return images
+        logits = self.victim.logits(images)
+        self.add(condition, self.right(logits).mean())
+        return images, logits
 
-    def keep(self, name: str, images: Images) -> None:
-        """The examples, as this attack leaves them, with what the network says to them."""
+    def keep(self, name: str, images: Images, logits: np.ndarray) -> None:
+        """The examples, as an attack leaves them, with what the network says to them."""
         self.arrays[f"examples/{name}"] = images[self.examples]
-        self.arrays[f"logits/{name}"] = self.victim.logits(images[self.examples])
+        self.arrays[f"logits/{name}"] = logits[self.examples]
 
 
 def pieces(suite: Suite) -> Iterator[Piece]:
@@ -134,26 +136,26 @@ def gradients(settings: Attacks, strong: Strong | None, classes: int) -> int:
     iterated = sum(name != "fgsm" for name in settings.names)
     test = settings.steps * (len(settings.eps) * iterated + 3)
     repeated = strong.steps * strong.restarts if strong else 0
-    fit = settings.steps * (len(settings.eps) + 1) + PATTERN_STEPS * classes
-    return settings.images * (test + repeated) + FIT * fit
+    fit = FIT * settings.steps * (len(settings.eps) + 1) + PATTERN_FIT * PATTERN_STEPS * classes
+    return settings.images * (test + repeated) + fit
 
 
 def _clean(suite: Suite) -> None:
     logits = suite.victim.logits(suite.images)
-    suite.add("clean", (logits.argmax(axis=-1) == suite.labels).mean())
+    suite.add("clean", suite.right(logits).mean())
     suite.add("clean", saturated(logits, suite.labels), "saturated")
     suite.arrays["labels"] = suite.labels[suite.examples]
-    suite.keep("clean", suite.images)
+    suite.keep("clean", suite.images, logits)
 
 
 def _point(suite: Suite, name: str, eps: float) -> None:
     """One attack or noise at one eps."""
     settings = suite.settings
-    images = suite.under(f"{name}={eps:g}", named(name, eps, settings.steps))
+    images, logits = suite.under(f"{name}={eps:g}", named(name, eps, settings.steps))
     if name in settings.names:
-        suite.survivors[eps] &= suite.right(images)
+        suite.survivors[eps] &= suite.right(logits)
     if eps == settings.shown:
-        suite.keep(name, images)
+        suite.keep(name, images, logits)
     if (name, eps) == ("pgd", settings.shown):
         suite.arrays["transfer/images"] = images[:TRANSFERRED]
         suite.arrays["transfer/labels"] = suite.labels[:TRANSFERRED]
@@ -167,10 +169,10 @@ def _worst(suite: Suite) -> None:
 
 def _universal(suite: Suite, eps: float) -> None:
     pattern = Universal(eps, suite.settings.steps).fit(suite.fitting, *suite.fit)
-    images = suite.under(f"universal={eps:g}", pattern)
+    attacked = suite.under(f"universal={eps:g}", pattern)
     if eps == suite.settings.shown:
         suite.arrays["universal"] = pattern.delta
-        suite.keep("universal", images)
+        suite.keep("universal", *attacked)
 
 
 def _fgsm_in_float32(suite: Suite, eps: float) -> None:
@@ -194,14 +196,15 @@ def _strong(suite: Suite, strong: Strong) -> None:
 def _sticker(suite: Suite) -> None:
     sticker = Patch(STICKER, steps=suite.settings.steps).fit(suite.fitting, *suite.fit, suite.seed)
     suite.arrays["sticker"] = sticker.patch
-    suite.keep("sticker", suite.under(f"sticker={STICKER}", sticker))
+    suite.keep("sticker", *suite.under(f"sticker={STICKER}", sticker))
 
 
 def _patterns(suite: Suite) -> None:
     """Of each class: the share of the other classes' images that its pattern turns into it."""
-    eps, deltas = suite.settings.shown, []
+    eps, seen, deltas = suite.settings.shown, suite.fit[0][:PATTERN_FIT], []
+    fitting = replace(suite.victim, batch=len(seen))
     for unit in range(suite.classes):
-        pattern = MaximumActivation(unit, eps, PATTERN_STEPS).fit(suite.fitting, suite.fit[0])
+        pattern = MaximumActivation(unit, eps, PATTERN_STEPS).fit(fitting, seen)
         images = pattern(suite.victim, suite.images, suite.labels)
         found, others = suite.victim.logits(images).argmax(axis=-1), suite.labels != unit
         suite.add(f"pattern_{unit}={eps:g}", (found == suite.labels).mean())
@@ -224,13 +227,14 @@ def _unit_pictures(suite: Suite, layer: str, units: int) -> None:
 
 
 def _corruption(suite: Suite, name: str, corruption: Corruption) -> None:
-    suite.keep(name, suite.under(f"corruption={name}", corruption))
+    suite.keep(name, *suite.under(f"corruption={name}", corruption))
 
 
 def _shift(suite: Suite, pixels: int) -> None:
     directions = Shift(down=pixels), Shift(down=-pixels), Shift(right=pixels), Shift(right=-pixels)
     moved = [shift(None, suite.images, suite.labels) for shift in directions]
-    suite.add(f"shift={pixels}", np.mean([suite.right(images).mean() for images in moved]))
+    right = [suite.right(suite.victim.logits(images)).mean() for images in moved]
+    suite.add(f"shift={pixels}", np.mean(right))
 
 
 def _noisy(suite: Suite) -> None:
@@ -239,9 +243,8 @@ def _noisy(suite: Suite) -> None:
     for name, draws in (("noisy_pgd", 1), ("noisy_pgd_mean", DRAWS)):
         victim = Noisy(**vars(suite.victim), level=suite.image_noise, draws=draws, seed=suite.seed)
         images = PGD(eps, steps=steps)(victim, suite.images, suite.labels, suite.seed)
-        suite.add(f"{name}={eps:g}", (victim.logits(images).argmax(axis=-1) == suite.labels).mean())
-    clean = victim.logits(suite.images).argmax(axis=-1) == suite.labels
-    suite.add("noisy_clean", clean.mean())
+        suite.add(f"{name}={eps:g}", suite.right(victim.logits(images)).mean())
+    suite.add("noisy_clean", suite.right(victim.logits(suite.images)).mean())
 
 
 def digits(split: Split, count: int) -> tuple[Images, np.ndarray]:
