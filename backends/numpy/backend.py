@@ -23,7 +23,7 @@ runs_on = ("cpu",)
 
 IMAGES = 8  # at a time: what their convolutions keep then stays in the cache
 COLUMNS = 256  # of a matrix product
-ADAM = 2**14  # weights: Adam makes ten passes over a block, which then stays in the cache
+ADAM = 2**16  # weights: Adam makes ten passes over a block, which then stays in the cache
 
 
 class NumpyBackend(Backend):
