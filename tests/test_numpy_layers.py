@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lockstep import discovery
+from lockstep.conformance.specs import SPECS
+from lockstep.data.draws import initial_weights
+from lockstep.discovery import find, load
+from lockstep.optimizer import Adam
 
-discovery.load(discovery.find("numpy"))
+numpy_backend = load(find("numpy"))
 layers = importlib.import_module("lockstep_backend_numpy.layers")
 classroom = importlib.import_module("lockstep_backend_numpy.classroom.layers")
 
@@ -41,17 +44,26 @@ def test_conv2d(size, stride, channels, filters, rows, columns, seed):
     assert pullback(cotangent, False)[0] is None
 
 
-def test_conv2d_in_chunks_is_the_same(monkeypatch):
+def test_one_thread_and_several_give_the_same_bits():
+    spec, adam = SPECS["classroom"], Adam()
     rng = np.random.default_rng(0)
-    images, kernel, bias = rng.normal(size=(7, 6, 6, 2)), rng.normal(size=(3, 3, 2, 4)), rng.normal(size=4)
-    results = []
-    for size in (1, layers.PATCH_BYTES):
-        monkeypatch.setattr(layers, "PATCH_BYTES", size)
-        y, pullback = layers.conv2d(images, kernel, bias, ((0, 0), (0, 0)), 1)
-        by_images, gradients = pullback(np.ones_like(y), True)
-        results.append([y, by_images, *gradients.values()])
-    for one, whole in zip(*results, strict=True):
-        close(one, whole)
+    images = rng.random((2, 11, *spec.input_shape), dtype=np.float32)  # not a whole number of blocks
+    targets = np.eye(10, dtype=np.float32)[rng.integers(0, 10, (2, 11))]
+    masks = {
+        name: rng.integers(0, 2, (2, 11, *node.input_shape)).astype(np.uint8)
+        for name, node in spec.dropouts.items()
+    }
+    states = []
+    for threads in (1, 2, 3):
+        backend = numpy_backend(
+            spec, adam, device="cpu", dtype="float32", threads=threads, deterministic=True
+        )
+        backend.load(initial_weights(spec, 0, "float32"))
+        logits = backend.train_steps(images, targets, masks, adam.scales(1, 2))
+        _, pullback = backend.vjp(images[0])
+        states.append(backend.dump() | {"logits": logits, "images": pullback(targets[0])})
+    for other in states[1:]:
+        assert all(np.array_equal(value, other[name]) for name, value in states[0].items())
 
 
 @quick

@@ -1,8 +1,13 @@
-"""NumPy: the reference that the other backends are compared with.  CPU only."""
+"""NumPy: the reference that the other backends are compared with.  CPU only.
+
+Threads share blocks whose size does not depend on how many threads there are: images up to the first dense
+layer, columns of matrix products after it, weights in Adam.  So one thread and several give the same bits.
+"""
 
 from __future__ import annotations
 
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -16,26 +21,27 @@ from . import layers
 api = 1
 runs_on = ("cpu",)
 
-ADAM_BLOCK = 2**14  # elements: Adam makes ten passes over each block, which then stays in the cache
+IMAGES = 8  # at a time: what their convolutions keep then stays in the cache
+COLUMNS = 256  # of a matrix product
+ADAM = 2**16  # weights: Adam makes ten passes over a block, which then stays in the cache
 
 
 class NumpyBackend(Backend):
     def __init__(self, spec, optimizer, *, device, dtype, threads, deterministic):
-        ThreadpoolController().limit(limits=threads, user_api="blas")
+        ThreadpoolController().limit(limits=1, user_api="blas")
         self.require(device)
+        self.threads = threads
+        self._share = ThreadPoolExecutor(threads).map if threads > 1 else map
         self.spec, self.optimizer, self.dtype = spec, optimizer, np.dtype(dtype)
-        sizes = [int(np.prod(shape)) for shape in spec.weights.values()]
-        # One flat vector each, so that Adam is one loop; the tensors are views into it.
-        self._flat = {kind: np.zeros(sum(sizes), dtype) for kind in ("weights", "m", "v", "gradients")}
-        self.weights, self.m, self.v, self.gradients = (self._views(flat) for flat in self._flat.values())
-
-    def _views(self, flat):
-        ends = np.cumsum([np.prod(shape, dtype=int) for shape in self.spec.weights.values()])
-        parts = np.split(flat, ends[:-1]) if len(ends) else []
-        return {
-            name: part.reshape(shape)
-            for part, (name, shape) in zip(parts, self.spec.weights.items(), strict=True)
-        }
+        self.nodes = _relu_after_pool(spec.nodes)
+        self.weights, self.m, self.v = (
+            {name: np.zeros(shape, dtype) for name, shape in spec.weights.items()} for _ in range(3)
+        )
+        self.blocks = [
+            (name, slice(start, start + ADAM))
+            for name, weight in self.weights.items()
+            for start in range(0, weight.size, ADAM)
+        ]
 
     def load(self, state):
         for name, weight in self.weights.items():
@@ -57,9 +63,7 @@ class NumpyBackend(Backend):
             step_masks = {name: mask[k] for name, mask in masks.items()}
             logits[k], pullback = self._forward(images[k], step_masks, self._noisy(noise))
             _, cotangent = layers.cross_entropy(logits[k], targets[k])
-            for name, gradient in pullback(cotangent, False)[1].items():
-                self.gradients[name][:] = gradient
-            self._adam(*scales[k])
+            self._adam(pullback(cotangent, False)[1], *scales[k])
         return logits
 
     def logits(self, images, masks=None):
@@ -95,8 +99,36 @@ class NumpyBackend(Backend):
 
     def _forward(self, x, masks, weights):
         """Output, and the pullback: (cotangent, wants input?) -> (that of x or None, {weight: gradient})."""
+        nodes = self.nodes
+        first = next((i for i, node in enumerate(nodes) if isinstance(node.layer, Dense)), len(nodes))
+        blocks = [slice(start, start + IMAGES) for start in range(0, len(x), IMAGES)]
+
+        def through(block):
+            mine = masks and {name: mask[block] for name, mask in masks.items()}
+            return self._layers(nodes[:first], x[block], mine, weights)
+
+        outputs, pullbacks = zip(*self._share(through, blocks), strict=True)
+        y, pull_rest = self._layers(nodes[first:], np.concatenate(outputs), masks, weights)
+        below = any(node.weights for node in nodes[:first])
+
+        def pull(cotangent, wants_input):
+            cotangent, gradients = pull_rest(cotangent, wants_input or below)
+            if not (wants_input or below):
+                return None, gradients
+
+            def back(pullback, block):
+                return pullback(cotangent[block], wants_input)
+
+            by_images, by_weights = zip(*self._share(back, pullbacks, blocks), strict=True)
+            gradients |= {name: sum(part[name] for part in by_weights) for name in by_weights[0]}
+            return np.concatenate(by_images) if wants_input else None, gradients
+
+        return y, pull
+
+    def _layers(self, nodes, x, masks, weights):
+        """The same of some layers."""
         trace = []
-        for node in self.spec.nodes:
+        for node in nodes:
             layer = node.layer
             match layer:
                 case Conv2D():
@@ -108,9 +140,8 @@ class NumpyBackend(Backend):
                         layer.stride,
                     )
                 case Dense():
-                    x, pullback = layers.dense(
-                        x, weights[f"{node.name}/kernel"], weights[f"{node.name}/bias"]
-                    )
+                    kernel, bias = weights[f"{node.name}/kernel"], weights[f"{node.name}/bias"]
+                    x, pullback = layers.dense(x, kernel, bias, self._product)
                 case MaxPool():
                     x, pullback = layers.max_pool(x, layer.size)
                 case AvgPool():
@@ -143,15 +174,47 @@ class NumpyBackend(Backend):
 
         return x, pull
 
-    def _adam(self, s1, s2):
+    def _product(self, a, b):
+        y = np.empty((len(a), b.shape[1]), self.dtype)
+
+        def some(start):
+            columns = slice(start, start + COLUMNS)
+            np.matmul(a, b[:, columns], out=y[:, columns])
+
+        list(self._share(some, range(0, b.shape[1], COLUMNS)))
+        return y
+
+    def _adam(self, gradients, s1, s2):
         b1, b2, eps = self.optimizer.b1, self.optimizer.b2, self.optimizer.eps
-        flat = self._flat
-        for start in range(0, len(flat["weights"]), ADAM_BLOCK):
-            p, m, v, g = (
-                flat[kind][start : start + ADAM_BLOCK] for kind in ("weights", "m", "v", "gradients")
-            )
+        s1, s2 = float(s1), float(s2)
+        flat = [
+            {name: part[name].reshape(-1) for name in part}
+            for part in (self.weights, self.m, self.v, gradients)
+        ]
+
+        def some(block):
+            name, elements = block
+            p, m, v, g = (part[name][elements] for part in flat)
             m *= b1
             m += (1 - b1) * g
             v *= b2
-            v += (1 - b2) * (g * g)
-            p -= float(s1) * m / (np.sqrt(v) * float(s2) + eps)
+            g *= g
+            g *= 1 - b2
+            v += g
+            np.sqrt(v, out=g)
+            g *= s2
+            g += eps
+            np.divide(m, g, out=g)
+            g *= s1
+            p -= g
+
+        list(self._share(some, self.blocks))
+
+
+def _relu_after_pool(nodes):
+    """The same function and gradient with fewer elements: a relu keeps the order of what is above 0."""
+    nodes = list(nodes)
+    for i in range(len(nodes) - 1):
+        if getattr(nodes[i].layer, "function", "") == "relu" and isinstance(nodes[i + 1].layer, MaxPool):
+            nodes[i], nodes[i + 1] = nodes[i + 1], nodes[i]
+    return nodes

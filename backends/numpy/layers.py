@@ -15,71 +15,52 @@ from numpy.lib.stride_tricks import sliding_window_view
 Array = np.ndarray
 Pads = tuple[tuple[int, int], tuple[int, int]]
 Pullback = Callable[[Array], Array]
+Product = Callable[[Array, Array], Array]
 WeightPullback = Callable[[Array, bool], tuple[Array | None, dict[str, Array]]]
-
-PATCH_BYTES = 2**21
-"""Convolutions work on as many images at a time as fill this much with patches: about one core's cache."""
 
 
 def conv2d(x: Array, kernel: Array, bias: Array, pads: Pads, stride: int) -> tuple[Array, WeightPullback]:
-    """Cross-correlation as a matrix product of patches: x [B, H, W, C], kernel [k, k, C, F]."""
+    """Cross-correlation as a matrix product of patches: x [B, H, W, C], kernel [k, k, C, F].
+
+    The patches are kept for the pullback: call it with few images at a time.
+    """
     size, _, channels, filters = kernel.shape
     padded = np.pad(x, ((0, 0), *pads, (0, 0))) if np.any(pads) else x
-    windows = sliding_window_view(padded, (size, size), (1, 2))[:, ::stride, ::stride].transpose(
-        0, 1, 2, 4, 5, 3
-    )
+    windows = sliding_window_view(padded, (size, size), (1, 2))[:, ::stride, ::stride]
     batch, rows, columns = windows.shape[:3]
     matrix = kernel.reshape(-1, filters)
-    chunks = list(_chunks(batch, rows * columns * matrix.shape[0] * x.itemsize))
-
-    def patches(chunk: slice) -> Array:
-        return windows[chunk].reshape(-1, matrix.shape[0])
-
-    y = np.empty((batch, rows, columns, filters), x.dtype)
-    for chunk in chunks:
-        np.matmul(patches(chunk), matrix, out=y[chunk].reshape(-1, filters))
+    if channels == 1:  # copied along the columns, which is faster than a few pixels at a time
+        patches = windows.transpose(4, 5, 3, 0, 1, 2).reshape(matrix.shape[0], -1).T
+    else:
+        patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, matrix.shape[0])
+    y = (patches @ matrix).reshape(batch, rows, columns, filters)
     y += bias
 
     def pullback(cotangent: Array, wants_input: bool) -> tuple[Array | None, dict[str, Array]]:
-        by_kernel = np.zeros_like(matrix)
-        by_padded = np.zeros_like(padded) if wants_input else None
-        offsets = kernel.reshape(size * size, channels, filters).transpose(0, 2, 1)
-        for chunk in chunks:
-            part = cotangent[chunk].reshape(-1, filters)
-            by_kernel += patches(chunk).T @ part
-            if by_padded is not None:
-                # One product per kernel position keeps what is added below contiguous.
-                spread = np.matmul(part, offsets).reshape(size, size, -1, rows, columns, channels)
-                for i in range(size):
-                    for j in range(size):
-                        by_padded[
-                            chunk, i : i + rows * stride : stride, j : j + columns * stride : stride
-                        ] += spread[i, j]
-        gradients = {
-            "kernel": by_kernel.reshape(kernel.shape),
-            "bias": cotangent.reshape(-1, filters).sum(axis=0),
-        }
-        if by_padded is None:
+        part = cotangent.reshape(-1, filters)
+        gradients = {"kernel": (patches.T @ part).reshape(kernel.shape), "bias": part.sum(axis=0)}
+        if not wants_input:
             return None, gradients
+        by_padded = np.zeros_like(padded)
+        for i in range(size):
+            # A product per kernel position keeps what is added contiguous; a row of them fits the cache.
+            spread = np.matmul(part, kernel[i].transpose(0, 2, 1)).reshape(size, *y.shape[:-1], channels)
+            for j in range(size):
+                by_padded[:, i : i + rows * stride : stride, j : j + columns * stride : stride] += spread[j]
         (top, _), (left, _) = pads
         return by_padded[:, top : top + x.shape[1], left : left + x.shape[2]], gradients
 
     return y, pullback
 
 
-def _chunks(batch: int, bytes_each: int) -> Iterator[slice]:
-    count = max(1, PATCH_BYTES // bytes_each)
-    return (slice(start, start + count) for start in range(0, batch, count))
-
-
-def dense(x: Array, kernel: Array, bias: Array) -> tuple[Array, WeightPullback]:
-    """x @ kernel + bias: x [B, units in]."""
+def dense(x: Array, kernel: Array, bias: Array, product: Product = np.matmul) -> tuple[Array, WeightPullback]:
+    """x @ kernel + bias: x [B, units in]; product: how matrices are multiplied."""
 
     def pullback(cotangent: Array, wants_input: bool) -> tuple[Array | None, dict[str, Array]]:
-        gradients = {"kernel": x.T @ cotangent, "bias": cotangent.sum(axis=0)}
-        return (cotangent @ kernel.T if wants_input else None), gradients
+        gradients = {"kernel": product(x.T, cotangent), "bias": cotangent.sum(axis=0)}
+        return (product(cotangent, kernel.T) if wants_input else None), gradients
 
-    return x @ kernel + bias, pullback
+    return product(x, kernel) + bias, pullback
 
 
 def max_pool(x: Array, size: int) -> tuple[Array, Pullback]:
