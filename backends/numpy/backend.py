@@ -30,8 +30,8 @@ class NumpyBackend(Backend):
     def __init__(self, spec, optimizer, *, device, dtype, threads, deterministic):
         ThreadpoolController().limit(limits=1, user_api="blas")
         self.require(device)
-        self.threads = threads
-        self._share = ThreadPoolExecutor(threads).map if threads > 1 else map
+        quiet = partial(np.seterr, over="ignore", invalid="ignore")  # of a thread; see train_steps
+        self._share = ThreadPoolExecutor(threads, initializer=quiet).map if threads > 1 else map
         self.spec, self.optimizer, self.dtype = spec, optimizer, np.dtype(dtype)
         self.nodes = _relu_after_pool(spec.nodes)
         self.weights, self.m, self.v = (
@@ -67,7 +67,7 @@ class NumpyBackend(Backend):
         return logits
 
     def logits(self, images, masks=None):
-        return self._forward(images, masks, self.weights)[0]
+        return self._forward(images, masks, self.weights, keep=False)[0]
 
     def vjp(self, images, masks=None):
         logits, pullback = self._forward(images, masks, self.weights)
@@ -97,15 +97,19 @@ class NumpyBackend(Backend):
     def _noisy(self, noise):
         return {name: w + noise[name] if noise and name in noise else w for name, w in self.weights.items()}
 
-    def _forward(self, x, masks, weights):
-        """Output, and the pullback: (cotangent, wants input?) -> (that of x or None, {weight: gradient})."""
+    def _forward(self, x, masks, weights, keep=True):
+        """Output, and the pullback: (cotangent, wants input?) -> (that of x or None, {weight: gradient}).
+
+        keep: what the pullback needs; of many images that is much.
+        """
         nodes = self.nodes
         first = next((i for i, node in enumerate(nodes) if isinstance(node.layer, Dense)), len(nodes))
         blocks = [slice(start, start + IMAGES) for start in range(0, len(x), IMAGES)]
 
         def through(block):
             mine = masks and {name: mask[block] for name, mask in masks.items()}
-            return self._layers(nodes[:first], x[block], mine, weights)
+            y, pullback = self._layers(nodes[:first], x[block], mine, weights)
+            return y, pullback if keep else None
 
         outputs, pullbacks = zip(*self._share(through, blocks), strict=True)
         y, pull_rest = self._layers(nodes[first:], np.concatenate(outputs), masks, weights)

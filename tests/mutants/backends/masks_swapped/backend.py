@@ -7,7 +7,7 @@ Numpy = discovery.load(discovery.find("numpy"))
 
 
 class Mutant(Numpy):
-    def _forward(self, x, masks, weights):
+    def _forward(self, x, masks, weights, keep=True):
         if masks:
             names = list(masks)
             others = dict(zip(names, names[1:] + names[:1], strict=True))
