@@ -15,8 +15,8 @@ class Mutant(Numpy):
         super().load(state)
         self.step = 0
 
-    def _adam(self, s1, s2):
+    def _adam(self, gradients, s1, s2):
         self.step += 1
         b1, b2 = np.float32(self.optimizer.b1), np.float32(self.optimizer.b2)
         corrections = [float(np.float32(1) - b**self.step) for b in (b1, b2)]
-        super()._adam(self.optimizer.learning_rate * np.sqrt(corrections[1]) / corrections[0], s2)
+        super()._adam(gradients, self.optimizer.learning_rate * np.sqrt(corrections[1]) / corrections[0], s2)

@@ -7,6 +7,6 @@ Numpy = discovery.load(discovery.find("numpy"))
 
 
 class Mutant(Numpy):
-    def _adam(self, s1, s2):
+    def _adam(self, gradients, s1, s2):
         self.optimizer = self.optimizer.model_copy(update={"eps": 1e-8})
-        super()._adam(s1, s2)
+        super()._adam(gradients, s1, s2)

@@ -13,16 +13,16 @@ class Mutant(Numpy):
     """The network up to each flatten, its outputs in another order, then the rest."""
 
     def _forward(self, x, masks, weights, keep=True):
-        spec, places = self.spec, [isinstance(layer, Flatten) for layer in self.spec.layers]
-        if True not in places or len(spec.nodes[places.index(True)].input_shape) != 3:
+        nodes, places = self.nodes, [isinstance(node.layer, Flatten) for node in self.nodes]
+        if True not in places or len(nodes[places.index(True)].input_shape) != 3:
             return super()._forward(x, masks, weights)
         end = places.index(True)
-        self.spec = _Part(spec.nodes[:end])
+        self.nodes = nodes[:end]
         x, below = super()._forward(x, masks, weights)
         channels_first = np.moveaxis(x, -1, 1)
-        self.spec = _Part(spec.nodes[end + 1 :])
+        self.nodes = nodes[end + 1 :]
         y, above = super()._forward(channels_first.reshape(len(x), -1), masks, weights)
-        self.spec = spec
+        self.nodes = nodes
 
         def pull(cotangent, wants_input):
             cotangent, gradients = above(cotangent, True)
@@ -31,8 +31,3 @@ class Mutant(Numpy):
             return by_x, gradients | more
 
         return y, pull
-
-
-class _Part:
-    def __init__(self, nodes):
-        self.nodes = nodes

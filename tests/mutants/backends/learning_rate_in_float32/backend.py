@@ -9,6 +9,6 @@ Numpy = discovery.load(discovery.find("numpy"))
 
 
 class Mutant(Numpy):
-    def _adam(self, s1, s2):
+    def _adam(self, gradients, s1, s2):
         rate = self.optimizer.learning_rate
-        super()._adam(s1 * float(np.float32(rate)) / rate, s2)
+        super()._adam(gradients, s1 * float(np.float32(rate)) / rate, s2)

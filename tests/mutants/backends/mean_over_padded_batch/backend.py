@@ -14,6 +14,5 @@ class Mutant(Numpy):
         self.share = images.shape[1] / self.largest
         return super().train_steps(images, targets, masks, scales, weight_noise)
 
-    def _adam(self, s1, s2):
-        self._flat["gradients"] *= self.share
-        super()._adam(s1, s2)
+    def _adam(self, gradients, s1, s2):
+        super()._adam({name: gradient * self.share for name, gradient in gradients.items()}, s1, s2)

@@ -9,8 +9,8 @@ Numpy = discovery.load(discovery.find("numpy"))
 
 
 class Mutant(Numpy):
-    def _adam(self, s1, s2):
-        super()._adam(s1, s2)
-        v = self._flat["v"]
-        if v.dtype == np.float32:
-            v.view(np.uint32)[:] &= 0xFFFF0000
+    def _adam(self, gradients, s1, s2):
+        super()._adam(gradients, s1, s2)
+        for v in self.v.values():
+            if v.dtype == np.float32:
+                v.view(np.uint32)[:] &= 0xFFFF0000

@@ -11,6 +11,6 @@ Numpy = discovery.load(discovery.find("numpy"))
 class Mutant(Numpy):
     def load(self, state):
         super().load(state)
-        first = self._flat["weights"]
+        first = next(iter(self.weights.values()))
         if first.dtype == np.float32:
             first *= 1 + 1e-6 * np.random.default_rng().random()

@@ -13,8 +13,8 @@ class Mutant(Numpy):
         super().load(state)
         self.step = 0
 
-    def _adam(self, s1, s2):
+    def _adam(self, gradients, s1, s2):
         self.step += 1
         paper = self.optimizer.model_copy(update={"form": "paper"})
         ((s1, s2),) = paper.scales(self.step, 1)
-        super()._adam(s1, s2)
+        super()._adam(gradients, s1, s2)

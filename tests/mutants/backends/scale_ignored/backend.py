@@ -7,5 +7,5 @@ Numpy = discovery.load(discovery.find("numpy"))
 
 
 class Mutant(Numpy):
-    def _adam(self, s1, s2):
-        super()._adam(s1, 1.0)
+    def _adam(self, gradients, s1, s2):
+        super()._adam(gradients, s1, 1.0)
