@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from lockstep.speed.plugin import EPOCHS
+from lockstep.speed.plugin import EPOCHS, counting_cores
 
 
 def test_epoch(benchmark: BenchmarkFixture, pytestconfig: pytest.Config) -> None:
@@ -20,4 +20,5 @@ def test_epoch(benchmark: BenchmarkFixture, pytestconfig: pytest.Config) -> None
     peer = importlib.import_module(script.stem).prepare(images, labels, pytestconfig.getoption("--threads"))
     peer.train(1)
     benchmark.extra_info["images"] = EPOCHS * len(images)
-    benchmark.pedantic(peer.train, args=(EPOCHS,))
+    with counting_cores(benchmark):
+        benchmark.pedantic(peer.train, args=(EPOCHS,))

@@ -5,10 +5,14 @@ NumPy is not imported here: `process.prepare` comes first.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from lockstep import process, provenance
 
@@ -43,3 +47,11 @@ def pytest_benchmark_generate_machine_info() -> dict[str, Any]:
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     output_json["lockstep"] = config.stash[FACTS]
+
+
+@contextmanager
+def counting_cores(benchmark: BenchmarkFixture) -> Iterator[None]:
+    """Keep how many cores the process had meanwhile: whether it held to its number of threads."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    benchmark.extra_info["cores"] = (time.process_time() - cpu) / (time.perf_counter() - wall)

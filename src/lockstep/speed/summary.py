@@ -67,6 +67,8 @@ def _quantities(seconds: Sequence[float], info: Mapping[str, Any]) -> dict[str, 
         found["flops_per_second"] = info["flops"] / median
     if "percentiles" in info:
         found |= {f"p{p}_seconds": float(np.percentile(seconds, p)) for p in info["percentiles"]}
+    if "cores" in info:
+        found["cores"] = info["cores"]
     if "steps" in info:
         found["seconds_per_step"] = median / info["steps"]
     return found or {"seconds": median}

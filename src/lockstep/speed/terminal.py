@@ -36,6 +36,7 @@ ROWS = (
     Row("train_step", "seconds_per_step", "training, a step", "ms", 1e3),
     Row("train_step", "images_per_second", "training steps", "images/s", 1),
     Row("train_step", "share_of_sgemm", "  of the machine's sgemm", "%", 100),
+    Row("train_step", "cores", "  cores used", "", 1),
     Row("epoch", "images_per_second", "whole epochs", "images/s", 1),
     Row("evaluation", "images_per_second", "evaluation", "images/s", 1),
     Row("inference_1024", "images_per_second", "inference, 1,024 images", "images/s", 1),
@@ -95,7 +96,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     for row in ROWS:
         for name, phases in found["backends"].items():
             if spread := phases.get(row.phase, {}).get(row.quantity):
-                label = f"{row.label}, {row.unit}" if name == found["first"] else ""
+                label = f"{row.label}, {row.unit}".rstrip(", ") if name == found["first"] else ""
                 numbers = (_number(row.scale * spread[key]) for key in ("median", "q10", "q90"))
                 ratio = found["ratios"].get(name, {}).get(row.phase, {}).get(row.quantity)
                 table.add_row(label, name, *numbers, str(spread["n"]), _ratio(ratio))
@@ -143,12 +144,12 @@ def _count(n: int, one: str, many: str = "") -> str:
 
 def _number(value: float) -> str:
     """Three digits, and no fewer than the units."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def _ratio(found: dict[str, Any] | None) -> str:
     if not found:
         return ""
     if found["low"] is None:
-        return f"{found['ratio']:.2f} (no interval)"
-    return f"{found['ratio']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+        return f"{_number(found['ratio'])} (no interval)"
+    return f"{_number(found['ratio'])} ({_number(found['low'])} to {_number(found['high'])})"
