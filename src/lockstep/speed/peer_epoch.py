@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from lockstep.process import hide_gpus
 from lockstep.speed.plugin import EPOCHS, counting_cores
 
 
 def test_epoch(benchmark: BenchmarkFixture, pytestconfig: pytest.Config) -> None:
     script = pytestconfig.getoption("--peer")
+    hide_gpus()  # as when it is run as a script: the peers are for CPUs
     sys.path.insert(0, str(script.parent))
     with np.load(pytestconfig.getoption("--images")) as arrays:
         images, labels = arrays["images"], arrays["labels"]

@@ -94,12 +94,13 @@ def show(found: dict[str, Any], console: Console) -> None:
     for column in ("median", "q10", "q90", "n", f"ratio to {found['first']} (95 %)"):
         table.add_column(column, justify="right")
     for row in ROWS:
+        label = f"{row.label}, {row.unit}".rstrip(", ")
         for name, phases in found["backends"].items():
             if spread := phases.get(row.phase, {}).get(row.quantity):
-                label = f"{row.label}, {row.unit}".rstrip(", ") if name == found["first"] else ""
                 numbers = (_number(row.scale * spread[key]) for key in ("median", "q10", "q90"))
                 ratio = found["ratios"].get(name, {}).get(row.phase, {}).get(row.quantity)
                 table.add_row(label, name, *numbers, str(spread["n"]), _ratio(ratio))
+                label = ""
         if found["ratios"]:
             table.add_section()
     console.print(table)
