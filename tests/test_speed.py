@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from filelock import FileLock
 
 from lockstep import config as configs
 from lockstep.errors import LockstepError
@@ -22,7 +24,7 @@ from lockstep.speed.child import Raw
 from lockstep.speed.load import Disturbance, Load, between
 from lockstep.speed.request import Request, of_config, timed
 from lockstep.speed.rounds import TRIES, Run, Timed, interleaved
-from lockstep.speed.timing import content
+from lockstep.speed.timing import LOCK, alone, content
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = configs.load(ROOT / "config/config.yaml")
@@ -147,6 +149,24 @@ def test_what_fails_is_left_out_and_the_others_go_on():
     runs, failed = interleaved(everyone, 2, measure, lambda what: None, lambda: next(clock))
     assert [each.round for each in runs] == [1, 2]
     assert failed == {Timed("a"): "out of order"}
+
+
+def test_a_second_timing_waits_for_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first, said = FileLock(tmp_path / LOCK), threading.Event()
+
+    def second() -> None:
+        with alone(lambda line: said.set()):
+            order.append("second")
+
+    order: list[str] = []
+    waiting = threading.Thread(target=second)
+    with first:
+        waiting.start()
+        assert said.wait(timeout=60)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]
 
 
 SPREAD = {
