@@ -14,6 +14,7 @@ include: "workflows/data.smk"
 include: "workflows/train.smk"
 include: "workflows/attack.smk"
 include: "workflows/conformance.smk"
+include: "workflows/speed.smk"
 include: "workflows/report.smk"
 
 
@@ -24,3 +25,4 @@ rule all:
         FILES,
         ATTACKS,
         PROOF,
+        SPEED,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,7 @@ def write(
     epochs: int = 1,
     tiers: list[str] | None = None,
     attacks: dict | None = None,
+    speed: dict | None = None,
 ) -> None:
     layers = [{"kind": "flatten"}, {"kind": "dense", "units": 10}]
     content = {
@@ -56,6 +58,7 @@ def write(
         },
         "experiments": experiments,
         "attacks": attacks,
+        "speed": speed,
     }
     (house / "config/config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
@@ -145,6 +148,27 @@ def test_finished_runs_are_attacked_and_other_attacks_train_nothing_again(house)
         1,
         1,
     )
+
+
+def test_speed_is_measured_alone_and_again_after_an_edit_of_a_backend(house, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(house))  # a timing that somebody runs meanwhile is not waited for
+    write(house, {"tiny": {}}, speed={"rounds": 1})
+    plan = snakemake(house, "--dry-run")
+    (job,) = re.findall(r"^rule throughput:\n(?: {4}.+\n)+", plan.stdout, re.MULTILINE)
+    assert "threads: 2" in job, "of two cores: nothing runs beside it"
+    assert "cells/" not in job
+    first = snakemake(house, "results/tiny/speed/threads-1.json")
+    assert first.returncode == 0, first.stderr
+    assert (trained(first), first.stderr.count("rule throughput:")) == (0, 1)
+    assert json.loads((house / "results/tiny/speed/threads-1.json").read_text())["backends"]["numpy"]
+    assert (house / "results/tiny/speed/threads-1/numpy-round-1.json").is_file()
+    write(house, {"tiny": {}, "other": {"training": {"batch_size": 50}}}, speed={"rounds": 1})
+    again = snakemake(house, "results/tiny/speed/threads-1.json")
+    assert "Nothing to be done" in again.stderr + again.stdout, "another experiment is not timed"
+    backend = house / "backends/numpy/backend.py"
+    backend.write_text(backend.read_text() + "\n# an edit\n")
+    edited = snakemake(house, "--dry-run", "results/tiny/speed/threads-1.json")
+    assert "rule throughput:" in edited.stdout
 
 
 def test_the_proof_is_part_of_the_pipeline_and_being_out_of_step_a_result(house):

@@ -7,6 +7,7 @@ rule report:
         FILES,
         ATTACKS,
         PROOF,
+        SPEED,
     output:
         page=REPORT,
     log:

@@ -76,6 +76,9 @@ class JaxBackend(Backend):
     def synchronize(self):
         jax.block_until_ready((self.state, self.latest))
 
+    def peak_memory(self):
+        return (self.device.memory_stats() or {}).get("peak_bytes_in_use")  # a CPU has none
+
     @classmethod
     def devices(cls):
         return ("cpu", "gpu") if jax.default_backend() == "gpu" else ("cpu",)

@@ -99,6 +99,10 @@ class KerasBackend(Backend):
         with tf.device(self.device):
             tf.test.experimental.sync_devices()
 
+    def peak_memory(self):
+        gpu = "GPU" in self.device
+        return tf.config.experimental.get_memory_info(self.device)["peak"] if gpu else None
+
     @classmethod
     def devices(cls):
         return ("cpu", "gpu") if tf.config.list_physical_devices("GPU") else ("cpu",)

@@ -89,6 +89,9 @@ class TorchBackend(Backend):
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
+    def peak_memory(self):
+        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
+
     @classmethod
     def devices(cls):
         return ("cpu", "gpu") if torch.cuda.is_available() else ("cpu",)

@@ -121,6 +121,10 @@ class Backend(ABC):
     def synchronize(self) -> None:
         """Return only when the device has finished all work given to it."""
 
+    def peak_memory(self) -> int | None:
+        """Most bytes that the device has held for this process; None where the framework does not tell."""
+        return None
+
     @classmethod
     @abstractmethod
     def devices(cls) -> Sequence[str]:

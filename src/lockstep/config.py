@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
-from lockstep.config_file import Attacks, Block, ConfigFile, Conformance, Device, Key, Runs
+from lockstep.config_file import Attacks, Block, ConfigFile, Conformance, Device, Key, Runs, Speed
 from lockstep.data import sources
 from lockstep.discovery import find, plugins
 from lockstep.errors import LockstepError
@@ -63,6 +63,7 @@ class Config:
     wanted: frozenset[Key]
     """Every training run."""
     attacks: Attacks | None = None
+    speed: Speed | None = None
     tensorboard: Path | None = None
 
     def cells(self) -> Iterator[Cell]:
@@ -97,6 +98,10 @@ class Config:
     def certificate(self, backend: str, device: str, name: str) -> Path:
         """What `lockstep verify` wrote; name: one of `conformance.certificate.FILES`."""
         return self.results / "conformance" / backend / device / f"{name}.json"
+
+    def speed_file(self, threads: int) -> Path:
+        """What `lockstep time` wrote."""
+        return self.results / "speed" / f"threads-{threads}.json"
 
     def data_path(self, source: sources.Chosen) -> Path:
         """The folder of a decoded source; see `data/store.py`."""
@@ -145,6 +150,12 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
             raise LockstepError(
                 f"{path}: attacks.shown: {file.attacks.shown} is not one of attacks.eps: {sizes}"
             )
+    if file.speed:
+        timed = [] if file.speed.backends == "all" else file.speed.backends
+        lists |= {"speed.backends": timed, "speed.threads": file.speed.threads}
+        for name in timed:
+            if name not in (list(plugins()) if file.backends == "all" else file.backends):
+                raise LockstepError(f"{path}: speed.backends: {name!r} is not one of this config's backends")
     for key, values in lists.items():
         if len(set(values)) != len(values):
             raise LockstepError(f"{path}: {key}: a value is listed twice; list each once")
@@ -175,6 +186,7 @@ def load(path: Path, backends: Sequence[str] | None = None) -> Config:
         smaller,
         frozenset(wanted),
         file.attacks,
+        file.speed,
         Path(file.tensorboard) if file.tensorboard else None,
     )
 

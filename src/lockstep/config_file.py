@@ -89,6 +89,18 @@ class Attacks(Settings):
         return how | {"strong": strong and strong.model_dump(mode="json", exclude={"runs"})}
 
 
+class Speed(Settings):
+    """Which backends are timed, in interleaved rounds; see docs/speed.md."""
+
+    backends: Annotated[list[str], Field(min_length=1)] | Literal["all"] = Field(
+        default="all", description="the first is what the others are compared with"
+    )
+    threads: list[PositiveInt] = Field(default=[1], min_length=1, description="each is a job of its own")
+    batch_size: PositiveInt | None = Field(default=None, description="default: the first experiment's")
+    rounds: PositiveInt = Field(default=5, description="fewer leave wide intervals")
+    peers: bool = Field(default=False, description="time the scripts in benchmarks/peers beside them")
+
+
 class ConfigFile(Settings):
     """The file as a person writes it."""
 
@@ -109,3 +121,4 @@ class ConfigFile(Settings):
         default=[Runs()], min_length=1, description="which of them are trained; default: every combination"
     )
     attacks: Attacks | None = Field(default=None, description="attack trained runs; default: none")
+    speed: Speed | None = Field(default=None, description="time the first experiment; default: not timed")

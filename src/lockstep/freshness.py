@@ -20,6 +20,8 @@ from lockstep.data import sources, store
 from lockstep.discovery import find
 from lockstep.identity import attack_hash, cell_hash, conformance_hash
 from lockstep.results import write_text
+from lockstep.speed.request import Request, of_config
+from lockstep.speed.request import made_by as made_timing
 
 
 def of_cell(config: Config, cell: Cell) -> Path:
@@ -54,6 +56,18 @@ def of_certificate(config: Config, backend: str, device: str, name: str) -> Path
     path = config.certificate(backend, device, name)
     current = certificate_hash(config, backend, device, name)
     return _stamp(config, path.relative_to(config.results), current, certificate.made_by(path), [path])
+
+
+def of_speed(config: Config, timing: Request) -> Path:
+    """The stamp of what `lockstep time` measures."""
+    path = config.speed_file(timing.threads)
+    return _stamp(config, path.relative_to(config.results), timing.hash, made_timing(path), [path])
+
+
+def timings(config: Config) -> list[Request]:
+    """Those that a config asks for and that can be made here."""
+    wanted = config.speed.threads if config.speed else []
+    return [timing for threads in wanted if (timing := of_config(config, threads))]
 
 
 def certificates(config: Config) -> list[tuple[str, str, str]]:

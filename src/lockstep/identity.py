@@ -18,6 +18,7 @@ from lockstep.config import Cell
 from lockstep.config_file import Attacks
 from lockstep.data import sources
 from lockstep.discovery import REFERENCE, find
+from lockstep.experiment import Experiment
 
 TRAINING_PATH = (
     "adversarial",
@@ -132,6 +133,35 @@ def attack_hash(cell: Cell, settings: Attacks) -> str:
         "cell": cell_hash(cell),
         "settings": settings.of(cell.key),
         "harness": [folder_hash(package / "attacks"), _hash(package, [package / "trained.py"])],
+    }
+    return _digest(parts)
+
+
+def speed_hash(
+    experiment: Experiment, backends: Sequence[str], device: str, rounds: int, peers: Path | None
+) -> str:
+    """Of all that times depend on but the machine, which their file names.
+
+    experiment: as it is timed; peers: the folder of the scripts that are timed too.
+    """
+    package, plugins = Path(__file__).parent, [find(name) for name in backends]
+    parts = {
+        "experiment": experiment.settings,
+        "backends": list(backends),
+        "device": device,
+        "rounds": rounds,
+        "data": sources.find(experiment.data.source).sha256,
+        "harness": [
+            harness_hash(),
+            folder_hash(package / "speed"),
+            _hash(package, [package / "statistics.py"]),
+        ],
+        "plugins": [folder_hash(plugin.folder) for plugin in plugins],
+        "peers": folder_hash(peers) if peers else None,
+        "versions": {
+            "numpy": importlib.metadata.version("numpy"),
+            **{name: version for plugin in plugins for name, version in plugin.versions().items()},
+        },
     }
     return _digest(parts)
 

@@ -16,8 +16,9 @@ from lockstep.conformance.certificate import made_by as made_certificate
 from lockstep.data.sources import is_prepared
 from lockstep.discovery import find
 from lockstep.experiment import Experiment
-from lockstep.freshness import certificate_hash, certificates
+from lockstep.freshness import certificate_hash, certificates, timings
 from lockstep.identity import attack_hash, cell_hash
+from lockstep.speed.request import made_by as made_timing
 
 GUESS_FLOPS_PER_SECOND = 50e9
 """Of one thread, while nothing has been measured here."""
@@ -26,6 +27,8 @@ GUESS_START_SECONDS = 8.0
 GUESS_DATA_MINUTES = 0.1
 GUESS_CERTIFICATE_MINUTES = {"quick": 0.8, "travel": 1.5, "seeds": 1.0, "attacks": 0.3}
 """Of a job on two cores."""
+GUESS_TIMING_MINUTES = 0.3
+"""Of one process that is timed."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def stages(config: Config, planned: Sequence[Planned], cores: int) -> list[Stage
         for name, rows in (("training", main), ("learning curves", smaller))
         if rows
     ]
-    return [_data(config, planned), *training, *_attacks(config, planned, cores), _proof(config)]
+    attacks, speed = _attacks(config, planned, cores), _speed(config)
+    return [_data(config, planned), *training, *attacks, _proof(config), *speed]
 
 
 def _data(config: Config, planned: Sequence[Planned]) -> Stage:
@@ -95,6 +99,14 @@ def _attacks(config: Config, planned: Sequence[Planned], cores: int) -> list[Sta
         rate = speeds.get(cell.backend, GUESS_FLOPS_PER_SECOND * threads)
         seconds += (GUESS_START_SECONDS + 2 * spec.flops * count / rate) * min(threads, cores) / cores
     return [Stage("attacks", len(wanted) - len(waiting), len(waiting), seconds / 60)]
+
+
+def _speed(config: Config) -> list[Stage]:
+    wanted = timings(config)
+    waiting = [each for each in wanted if made_timing(config.speed_file(each.threads)) != each.hash]
+    processes = sum(each.rounds * len(each.backends) * (1 + each.peers) for each in waiting)
+    done = len(wanted) - len(waiting)
+    return [Stage("speed", done, len(waiting), GUESS_TIMING_MINUTES * processes)] if wanted else []
 
 
 def plan(config: Config) -> list[Planned]:

@@ -55,6 +55,8 @@ def counting(total: int) -> Iterator[Callable[[str], None]]:
     """A bar that advances before each piece of work and says what it is; no bar without a terminal."""
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    # Drawn when it advances and not ten times a second: somebody's work may be timed meanwhile.
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, auto_refresh=False, disable=hidden) as bar:
         task = bar.add_task("starting", total=total)
-        yield lambda what: bar.update(task, advance=1, description=what)
+        yield lambda what: bar.update(task, advance=1, description=what, refresh=True)

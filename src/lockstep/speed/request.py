@@ -1,0 +1,88 @@
+"""What is timed: which backends, and the experiment that they all run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from lockstep.config import Config
+from lockstep.discovery import find
+from lockstep.errors import LockstepError
+from lockstep.experiment import Experiment
+from lockstep.identity import speed_hash
+from lockstep.speed import peers
+
+IMAGES = 4_000
+"""Training images, at most: a whole epoch of NumPy takes about a second, and the peers learn as many."""
+
+
+@dataclass(frozen=True)
+class Request:
+    config: Config
+    backends: tuple[str, ...]
+    """Installed, one or more; the first is what the others are compared with."""
+    device: str
+    threads: int
+    batch_size: int | None
+    """None: the experiment's."""
+    rounds: int
+    peers: bool
+
+    def __post_init__(self) -> None:
+        if self.peers:
+            peers.check(self.experiment, self.device)
+
+    @property
+    def experiment(self) -> Experiment:
+        return timed(self.config, self.threads, self.batch_size)
+
+    @property
+    def name(self) -> str:
+        return first(self.config)
+
+    @property
+    def hash(self) -> str:
+        scripts = peers.folder() if self.peers else None
+        return speed_hash(self.experiment, self.backends, self.device, self.rounds, scripts)
+
+
+def first(config: Config) -> str:
+    """The name of the experiment that is timed."""
+    return next(iter(config.experiments))
+
+
+def timed(config: Config, threads: int, batch_size: int | None) -> Experiment:
+    """A config's first experiment as it is timed.  Raises LockstepError."""
+    experiment = config.experiments[first(config)]
+    images = min(experiment.train_size, IMAGES)
+    size = batch_size or experiment.training.batch_size
+    if size > images:
+        raise LockstepError(f"batches of {size:,}: there are {images:,} training images; time smaller ones")
+    changes = {
+        "data": experiment.data.model_copy(update={"train_size": images}),
+        "training": experiment.training.model_copy(update={"threads": threads, "batch_size": size}),
+    }
+    return experiment.model_copy(update=changes)
+
+
+def of_config(config: Config, threads: int) -> Request | None:
+    """What the pipeline times with so many threads; None: nothing."""
+    settings = config.speed
+    if settings is None:
+        return None
+    named = config.backends if settings.backends == "all" else settings.backends
+    usable = [name for name in named if name in config.backends and not find(name).unusable("cpu")]
+    if not usable:
+        return None
+    return Request(
+        config, tuple(usable), "cpu", threads, settings.batch_size, settings.rounds, settings.peers
+    )
+
+
+def made_by(path: Path) -> str | None:
+    """The hash that a file of `lockstep time` was made by; None if there is none."""
+    try:
+        return str(json.loads(path.read_text())["hash"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

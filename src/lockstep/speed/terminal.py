@@ -1,0 +1,156 @@
+"""`lockstep time` as a person asks for it and sees it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lockstep import discovery
+from lockstep.config import Config
+from lockstep.errors import LockstepError
+from lockstep.progress import counting
+from lockstep.results import write_json
+from lockstep.speed.request import Request
+from lockstep.speed.timing import time
+
+
+class Row(NamedTuple):
+    phase: str
+    quantity: str
+    label: str
+    unit: str
+    scale: float
+    """Of the stored value, in the unit shown."""
+
+
+ROWS = (
+    Row("import", "seconds", "import", "s", 1),
+    Row("build", "seconds", "build", "s", 1),
+    Row("first_call", "seconds_per_step", "first call, a step", "ms", 1e3),
+    Row("train_step", "seconds_per_step", "training, a step", "ms", 1e3),
+    Row("train_step", "images_per_second", "training steps", "images/s", 1),
+    Row("train_step", "share_of_sgemm", "  of the machine's sgemm", "%", 100),
+    Row("train_step", "cores", "  cores used", "", 1),
+    Row("epoch", "images_per_second", "whole epochs", "images/s", 1),
+    Row("evaluation", "images_per_second", "evaluation", "images/s", 1),
+    Row("inference_1024", "images_per_second", "inference, 1,024 images", "images/s", 1),
+    Row("inference_1", "p50_seconds", "inference, 1 image: p50", "ms", 1e3),
+    Row("inference_1", "p95_seconds", "  p95", "ms", 1e3),
+    Row("inference_1", "p99_seconds", "  p99", "ms", 1e3),
+    Row("memory", "peak_bytes", "peak memory, host", "MB", 1e-6),
+    Row("memory", "device_bytes", "peak memory, device", "MB", 1e-6),
+    Row("sgemm", "flops_per_second", "NumPy's sgemm", "GFLOP/s", 1e-9),
+)
+
+
+def request(
+    config: Config,
+    names: Sequence[str],
+    device: str,
+    threads: int,
+    batch_size: int | None,
+    rounds: int,
+    peers: bool,
+    console: Console,
+) -> Request:
+    """Raises LockstepError for what is not known or cannot be; says which backends are left out."""
+    for option, value in (("--threads", threads), ("--batch-size", batch_size), ("--rounds", rounds)):
+        if value is not None and value < 1:
+            raise LockstepError(f"{option} {value}: give 1 or more")
+    usable = []
+    for plugin in map(discovery.find, dict.fromkeys(names)):
+        if reason := plugin.unusable(device):
+            console.print(Text(f"{plugin.name}: {reason}; left out", style="yellow"))
+        else:
+            usable.append(plugin.name)
+    if not usable:
+        raise LockstepError(f"none of {', '.join(names)} can run on {device} here; see lockstep backends")
+    if threads > (cores := os.cpu_count() or 1):
+        console.print(
+            Text(f"--threads {threads}: this machine has {cores} cores; threads will wait", style="yellow")
+        )
+    return Request(config, tuple(usable), device, threads, batch_size, rounds, peers)
+
+
+def run(request: Request, json_file: Path | None, keep: Path | None, console: Console) -> None:
+    """Time, print, and write what is asked for."""
+    found = time(request, keep, counting, lambda line: console.print(Text(line)))
+    show(found, console)
+    if json_file:
+        write_json(json_file, found)
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    threads, rounds = found["threads"], found["rounds"]
+    title = f"{found['experiment']} on {found['device']}, {_count(threads, 'thread')}, batches of "
+    title += f"{found['batch_size']}, {_count(rounds, 'round')}"
+    table = Table("phase", "backend", title=title, title_justify="left")
+    for column in ("median", "q10", "q90", "n", f"ratio to {found['first']} (95 %)"):
+        table.add_column(column, justify="right")
+    for row in ROWS:
+        label = f"{row.label}, {row.unit}".rstrip(", ")
+        for name, phases in found["backends"].items():
+            if spread := phases.get(row.phase, {}).get(row.quantity):
+                numbers = (_number(row.scale * spread[key]) for key in ("median", "q10", "q90"))
+                ratio = found["ratios"].get(name, {}).get(row.phase, {}).get(row.quantity)
+                table.add_row(label, name, *numbers, str(spread["n"]), _ratio(ratio))
+                label = ""
+        if found["ratios"]:
+            table.add_section()
+    console.print(table)
+    for name, peer in found["peers"].items():
+        speed = peer["epoch"]["images_per_second"]
+        console.print(
+            f"whole epochs, {name} / {peer['peer']}: {_ratio(peer['ratio']) or 'not told'}; "
+            f"{peer['peer']} median {speed['median']:,.0f} images/s, q10 {speed['q10']:,.0f}, "
+            f"q90 {speed['q90']:,.0f}, n {speed['n']}",
+            highlight=False,
+        )
+    _warn(found, console)
+
+
+def _warn(found: dict[str, Any], console: Console) -> None:
+    for name, reason in found["failed"].items():
+        console.print(Text(f"{name}: left out: {reason}", style="yellow"))
+    for run in found["load"]:
+        kept = run["tries"][run["kept"]]
+        if kept["disturbed"]:
+            line = f"disturbed in each of {_count(len(run['tries']), 'try', 'tries')}: round {run['round']}, "
+            line += (
+                f"{run['timed']}: steal {kept['steal']:.1%}, other processes {kept['others']:.1%} of the CPU"
+            )
+            console.print(Text(line, style="yellow"))
+    if found["disturbed"]:
+        limits = found["limits"]
+        console.print(
+            Text(
+                f"warning: {len(found['disturbed'])} of {_count(found['rounds'], 'round')} disturbed "
+                f"(limits: steal {limits['steal']:.0%}, others {limits['others']:.0%}); "
+                "close other programs, or move to a machine of your own, and time again; "
+                "until then trust ratios more than times",
+                style="yellow",
+            )
+        )
+
+
+def _count(n: int, one: str, many: str = "") -> str:
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def _number(value: float) -> str:
+    """Three digits, and no fewer than the units."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+def _ratio(found: dict[str, Any] | None) -> str:
+    if not found:
+        return ""
+    if found["low"] is None:
+        return f"{_number(found['ratio'])} (no interval)"
+    return f"{_number(found['ratio'])} ({_number(found['low'])} to {_number(found['high'])})"
