@@ -103,7 +103,7 @@ def hidden(robustness: Robustness) -> Figure | None:
             "hidden_units",
             f"Pictures that raise the outputs of the first units of {names}, one layer a row.",
             f"{about(robustness, first)}. The same for the first units of the hidden layers, before their "
-            "activation function. A convolution looks for one thing everywhere, so its pictures are textures.",
+            "activation function. A convolution looks for one thing everywhere: its pictures are textures.",
         )
 
 
