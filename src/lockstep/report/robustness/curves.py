@@ -151,9 +151,14 @@ def agreement(robustness: Robustness) -> str:
     where = f"“{title(far.attack)}”{f' at eps {far.eps}' if far.eps else ''}"
     at_most = max((row.apart for row in rows if row.attack == "worst"), default=far.apart)
     few = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean over {len(seeds)} seeds"
-    return (
+    alike = (
         "Backends that start from the same seed are nearly the same network, but not bit for bit, and near "
-        f"the boundary of two classes a bit decides. They differ most under {where}: by {far.apart:.1f} "
-        f"points, which is {far.apart * robustness.images / 100:.1f} of "
-        f"{text.count(robustness.images, 'image')}; in the worst case by at most {at_most:.1f} ({few})."
+        "the boundary of two classes a bit decides."
+    )
+    if not far.apart:
+        return f"{alike} Here their accuracies are equal under every attack ({few})."
+    return (
+        f"{alike} They differ most under {where}: by {far.apart:.1f} points, which is "
+        f"{far.apart * robustness.images / 100:.1f} of {text.count(robustness.images, 'image')}; "
+        f"in the worst case by at most {at_most:.1f} ({few})."
     )
