@@ -51,18 +51,19 @@ class Trained:
 
 def outcome(folder: Path) -> str:
     """How a cell ended.  Raises LockstepError where it has not."""
-    try:
-        return str(json.loads((folder / "metrics.json").read_text())["outcome"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise LockstepError(f"{folder}: not a finished cell; train it first") from None
+    return _said(folder / "metrics.json", "outcome")
 
 
 def cell_hash(folder: Path) -> str:
     """Of the settings, code and versions that a finished cell was made by.  Raises LockstepError."""
+    return _said(folder / "provenance.json", "cell_hash")
+
+
+def _said(file: Path, key: str) -> str:
     try:
-        return str(json.loads((folder / "provenance.json").read_text())["cell_hash"])
+        return str(json.loads(file.read_text())[key])
     except (OSError, ValueError, KeyError, TypeError):
-        raise LockstepError(f"{folder}: not a finished cell; train it first") from None
+        raise LockstepError(f"{file.parent}: not a finished cell; train it first") from None
 
 
 def read(folder: Path) -> Trained:
