@@ -124,7 +124,7 @@ def test_rounds_are_interleaved_and_a_disturbed_timing_is_repeated(monkeypatch):
     clock = looks(quiet, noisy, quiet, quiet, (9.0, 0.0), (5.0, 0.0), (7.0, 0.0))
     order: list[Timed] = []
 
-    def measure(timed: Timed) -> Raw:
+    def measure(timed: Timed, number: int) -> Raw:
         order.append(timed)
         return raw(try_=len(order))
 
@@ -139,7 +139,7 @@ def test_rounds_are_interleaved_and_a_disturbed_timing_is_repeated(monkeypatch):
 
 
 def test_what_fails_is_left_out_and_the_others_go_on():
-    def measure(timed: Timed) -> Raw:
+    def measure(timed: Timed, number: int) -> Raw:
         if timed.backend == "a":
             raise LockstepError("out of order")
         return raw()
@@ -258,7 +258,8 @@ def test_the_command_times_every_phase_by_pytest_benchmark(small, tmp_path, monk
     phases = found["backends"]["numpy"]
     assert set(phases) == {
         *("sgemm", "import", "build", "first_call", "train_step", "epoch", "evaluation"),
-        *("inference_1", "inference_1024", "memory"),
+        *("inference_1", "inference_1024", "memory", "accuracy"),
+        *(f"batch_size[{size}]" for size in (1, 4, 16, 64)),  # and no more than the 200 images
     }
     spreads = [spread for quantities in phases.values() for spread in quantities.values()]
     assert all(spread["n"] == 1 and spread["median"] > 0 for spread in spreads)

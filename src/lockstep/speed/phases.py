@@ -26,8 +26,11 @@ WARM = 3
 SINGLE = 500
 """Calls with one image: enough for the 99th percentile."""
 PERCENTILES = [50, 95, 99]
+BATCH_SIZES = [1, 4, 16, 64, 256, 1_024]
 SIDE = 1_024
 """Of the square matrices whose product says what the machine can do."""
+
+PEAK: pytest.StashKey[dict[str, int | None]] = pytest.StashKey()
 
 repeated = pytest.mark.benchmark(min_rounds=5, max_time=1.0)
 
@@ -49,11 +52,7 @@ def subject(pytestconfig: pytest.Config) -> Iterator[Subject]:
         "threads": wanted.experiment.training.threads,
         "batch_size": wanted.experiment.training.batch_size,
         "flops_per_image": {"forward": subject.spec.flops, "training": 3 * subject.spec.flops},
-        "memory": {
-            "start_bytes": start,
-            "peak_bytes": memory.peak(),
-            "device_bytes": subject.backend.peak_memory(),
-        },
+        "memory": {"start_bytes": start, **pytestconfig.stash.get(PEAK, {})},
         "environment": dict(subject.framework.environment()),
     }
 
@@ -109,6 +108,14 @@ def test_evaluation(benchmark: BenchmarkFixture, subject: Subject) -> None:
     benchmark(subject.evaluate)
 
 
+def test_memory(subject: Subject, pytestconfig: pytest.Config) -> None:
+    """The most that training and evaluation took; what follows may take more."""
+    pytestconfig.stash[PEAK] = {
+        "peak_bytes": memory.peak(),
+        "device_bytes": subject.backend.peak_memory(),
+    }
+
+
 def test_inference_1(benchmark: BenchmarkFixture, subject: Subject) -> None:
     benchmark.extra_info["percentiles"] = PERCENTILES
     benchmark.pedantic(subject.infer, args=(1,), rounds=SINGLE, warmup_rounds=20)
@@ -120,3 +127,26 @@ def test_inference_1024(benchmark: BenchmarkFixture, subject: Subject) -> None:
         subject.infer(BULK)
     benchmark.extra_info["images"] = BULK
     benchmark(subject.infer, BULK)
+
+
+@pytest.mark.benchmark(min_rounds=3, max_time=0.5)
+@pytest.mark.parametrize("size", BATCH_SIZES)
+def test_batch_size(benchmark: BenchmarkFixture, subject: Subject, size: int) -> None:
+    """Training steps as above, but B images each."""
+    if size > len(subject.dataset.train):
+        pytest.skip("more than there are")
+    chunk = subject.batches(size)
+    for _ in range(WARM):
+        subject.train(chunk)
+    benchmark.extra_info["steps"] = len(chunk.images)
+    benchmark.extra_info["images"] = len(chunk.images) * size
+    benchmark(subject.train, chunk)
+
+
+def test_accuracy(benchmark: BenchmarkFixture, subject: Subject, pytestconfig: pytest.Config) -> None:
+    """A run on all training images, from the initial weights, until the last goal is reached."""
+    if not pytestconfig.getoption("--accuracy"):
+        pytest.skip("as long as training itself: once is enough")
+    config = configs.load(pytestconfig.getoption("--config-of-runs"))
+    whole = config.experiments[first(config)].data
+    benchmark.extra_info["learning"] = benchmark.pedantic(subject.learn, args=(whole,))

@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--device", default="cpu")
     group.addoption("--threads", type=int, default=1)
     group.addoption("--batch-size", type=int, help="default: the experiment's")
+    group.addoption("--accuracy", action="store_true", help="also train until the digits are learned")
     group.addoption("--peer", type=Path, help="or a script of benchmarks/peers")
     group.addoption("--images", type=Path, help="what a peer learns: .npz with images and labels")
 

@@ -46,7 +46,8 @@ class Run:
         return self.tries[self.kept]
 
 
-Measure = Callable[[Timed], Raw]
+Measure = Callable[[Timed, int], Raw]
+"""One process, in a round."""
 
 
 def interleaved(
@@ -77,7 +78,7 @@ def _run(timed: Timed, number: int, measure: Measure, look: Callable[[], Load]) 
     tries: list[Disturbance] = []
     while not tries or (tries[-1].disturbed and len(tries) < TRIES):
         before = look()
-        raws.append(measure(timed))
+        raws.append(measure(timed, number))
         tries.append(between(before, look(), cores))
     kept = min(range(len(tries)), key=lambda place: tries[place].worst)
     return Run(timed, number, raws[kept], tries, kept)

@@ -14,6 +14,7 @@ import numpy as np
 
 from lockstep.speed.child import Raw
 from lockstep.speed.rounds import Run
+from lockstep.speed.subject import GOALS
 from lockstep.statistics import paired
 
 Values = dict[str, dict[str, float]]
@@ -69,9 +70,22 @@ def _quantities(seconds: Sequence[float], info: Mapping[str, Any]) -> dict[str, 
         found |= {f"p{p}_seconds": float(np.percentile(seconds, p)) for p in info["percentiles"]}
     if "cores" in info:
         found["cores"] = info["cores"]
+    if "learning" in info:
+        return _learning(info["learning"])
     if "steps" in info:
         found["seconds_per_step"] = median / info["steps"]
     return found or {"seconds": median}
+
+
+def _learning(epochs: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """epochs: seconds since the start and validation accuracy at the end of each."""
+    found = {"validation_accuracy": max(accuracy for _, accuracy in epochs)}
+    for goal in GOALS:
+        for number, (seconds, accuracy) in enumerate(epochs, 1):
+            if accuracy >= goal:
+                found |= {f"seconds_to_{100 * goal:.0f}": seconds, f"epochs_to_{100 * goal:.0f}": number}
+                break
+    return found
 
 
 def by_round(runs: Sequence[Run]) -> ByRound:

@@ -43,6 +43,14 @@ ROWS = (
     Row("inference_1", "p50_seconds", "inference, 1 image: p50", "ms", 1e3),
     Row("inference_1", "p95_seconds", "  p95", "ms", 1e3),
     Row("inference_1", "p99_seconds", "  p99", "ms", 1e3),
+    *(
+        Row(f"batch_size[{size}]", "images_per_second", f"training, batches of {size:,}", "images/s", 1)
+        for size in (1, 4, 16, 64, 256, 1_024)
+    ),
+    Row("accuracy", "seconds_to_97", "to 97 % validation accuracy", "s", 1),
+    Row("accuracy", "seconds_to_98", "  98 %", "s", 1),
+    Row("accuracy", "seconds_to_99", "  99 %", "s", 1),
+    Row("accuracy", "validation_accuracy", "  best of the run", "%", 100),
     Row("memory", "peak_bytes", "peak memory, host", "MB", 1e-6),
     Row("memory", "device_bytes", "peak memory, device", "MB", 1e-6),
     Row("sgemm", "flops_per_second", "NumPy's sgemm", "GFLOP/s", 1e-9),

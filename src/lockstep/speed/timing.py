@@ -47,12 +47,14 @@ def time(request: Request, keep: Path | None, bar: Bar, say: Callable[[str], Non
             ).train
             write_npz(digits, {"images": train.images[np.arange(len(train))], "labels": train.labels})
 
-        def measure(timed: Timed) -> child.Raw:
+        def measure(timed: Timed, number: int) -> child.Raw:
             result = Path(folder, "result.json")
             if timed.peer:
                 options = ["--peer", str(peers.folder() / f"{timed.peer}.py"), "--images", str(digits)]
                 return child.run("peer_epoch.py", [*options, "--threads", str(request.threads)], result)
-            return child.run("phases.py", _options(request, timed.backend, data), result)
+            options = _options(request, timed.backend, data)
+            # As long as a whole run: in one round alone.
+            return child.run("phases.py", [*options, "--accuracy"] if number == 1 else options, result)
 
         with bar(request.rounds * len(everyone)) as advance:
             runs, failed = interleaved(everyone, request.rounds, measure, advance)
