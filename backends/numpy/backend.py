@@ -31,7 +31,8 @@ class NumpyBackend(Backend):
         ThreadpoolController().limit(limits=1, user_api="blas")
         self.require(device)
         quiet = partial(np.seterr, over="ignore", invalid="ignore")  # of a thread; see train_steps
-        self._share = ThreadPoolExecutor(threads, initializer=quiet).map if threads > 1 else map
+        self.helpers = threads - 1
+        self.pool = ThreadPoolExecutor(self.helpers, initializer=quiet) if self.helpers else None
         self.spec, self.optimizer, self.dtype = spec, optimizer, np.dtype(dtype)
         self.nodes = _relu_after_pool(spec.nodes)
         self.weights, self.m, self.v = (
@@ -120,10 +121,12 @@ class NumpyBackend(Backend):
             if not (wants_input or below):
                 return None, gradients
 
-            def back(pullback, block):
+            def back(part):
+                pullback, block = part
                 return pullback(cotangent[block], wants_input)
 
-            by_images, by_weights = zip(*self._share(back, pullbacks, blocks), strict=True)
+            parts = zip(pullbacks, blocks, strict=True)
+            by_images, by_weights = zip(*self._share(back, parts), strict=True)
             gradients |= {name: sum(part[name] for part in by_weights) for name in by_weights[0]}
             return np.concatenate(by_images) if wants_input else None, gradients
 
@@ -178,6 +181,21 @@ class NumpyBackend(Backend):
 
         return x, pull
 
+    def _share(self, work, items):
+        """[work(item) for item in items], by all threads: each takes the next item when it is done with one."""
+        items = list(items)
+        results, waiting = [None] * len(items), enumerate(items)
+
+        def take():
+            for place, item in waiting:
+                results[place] = work(item)
+
+        helpers = [self.pool.submit(take) for _ in range(min(self.helpers, len(items) - 1))]
+        take()
+        for helper in helpers:
+            helper.result()
+        return results
+
     def _product(self, a, b):
         y = np.empty((len(a), b.shape[1]), self.dtype)
 
@@ -185,7 +203,7 @@ class NumpyBackend(Backend):
             columns = slice(start, start + COLUMNS)
             np.matmul(a, b[:, columns], out=y[:, columns])
 
-        list(self._share(some, range(0, b.shape[1], COLUMNS)))
+        self._share(some, range(0, b.shape[1], COLUMNS))
         return y
 
     def _adam(self, gradients, s1, s2):
@@ -212,7 +230,7 @@ class NumpyBackend(Backend):
             g *= s1
             p -= g
 
-        list(self._share(some, self.blocks))
+        self._share(some, self.blocks)
 
 
 def _relu_after_pool(nodes):
