@@ -22,23 +22,19 @@ WeightPullback = Callable[[Array, bool], tuple[Array | None, dict[str, Array]]]
 def conv2d(x: Array, kernel: Array, bias: Array, pads: Pads, stride: int) -> tuple[Array, WeightPullback]:
     """Cross-correlation as a matrix product of patches: x [B, H, W, C], kernel [k, k, C, F].
 
-    The patches are kept for the pullback: call it with few images at a time.
+    The pullback makes the patches again: keeping them takes much memory, and as long.
     """
     size, _, channels, filters = kernel.shape
     padded = np.pad(x, ((0, 0), *pads, (0, 0))) if np.any(pads) else x
     windows = sliding_window_view(padded, (size, size), (1, 2))[:, ::stride, ::stride]
-    batch, rows, columns = windows.shape[:3]
-    matrix = kernel.reshape(-1, filters)
-    if channels == 1:  # copied along the columns, which is faster than a few pixels at a time
-        patches = windows.transpose(4, 5, 3, 0, 1, 2).reshape(matrix.shape[0], -1).T
-    else:
-        patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, matrix.shape[0])
-    y = (patches @ matrix).reshape(batch, rows, columns, filters)
+    rows, columns = windows.shape[1:3]
+    y = (_patches(windows) @ kernel.reshape(-1, filters)).reshape(len(x), rows, columns, filters)
     y += bias
 
     def pullback(cotangent: Array, wants_input: bool) -> tuple[Array | None, dict[str, Array]]:
         part = cotangent.reshape(-1, filters)
-        gradients = {"kernel": (patches.T @ part).reshape(kernel.shape), "bias": part.sum(axis=0)}
+        by_bias = np.ones(len(part), part.dtype) @ part  # a sum along columns, several times as fast
+        gradients = {"kernel": (_patches(windows).T @ part).reshape(kernel.shape), "bias": by_bias}
         if not wants_input:
             return None, gradients
         by_padded = np.zeros_like(padded)
@@ -51,6 +47,14 @@ def conv2d(x: Array, kernel: Array, bias: Array, pads: Pads, stride: int) -> tup
         return by_padded[:, top : top + x.shape[1], left : left + x.shape[2]], gradients
 
     return y, pullback
+
+
+def _patches(windows: Array) -> Array:
+    """A row for each window, [B * rows * columns, k * k * C], of windows [B, rows, columns, C, k, k]."""
+    channels, size = windows.shape[3:5]
+    if channels == 1:  # copied along the columns, which is faster than a few pixels at a time
+        return windows.transpose(4, 5, 3, 0, 1, 2).reshape(size * size, -1).T
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * channels)
 
 
 def dense(x: Array, kernel: Array, bias: Array, product: Product = np.matmul) -> tuple[Array, WeightPullback]:
