@@ -15,7 +15,7 @@ THREAD_VARIABLES = (
     "GOTO_NUM_THREADS",
     "NPROC",
 )
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's <malloc.h>
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's <malloc.h>
 
 
 def prepare() -> None:
@@ -23,11 +23,13 @@ def prepare() -> None:
     for name in THREAD_VARIABLES:
         os.environ.pop(name, None)  # a job runner exports them; the backend sets its own number
     # A training step frees and takes the same megabytes again.  glibc hands them back to the kernel in
-    # between, and getting them again costs up to a fifth of a step.  Other C libraries lack the call.
+    # between, and getting them again costs up to a third of a step.  The heaps of other threads ignore the
+    # first two settings, so all share the main one.  Other C libraries lack the call.
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(M_TRIM_THRESHOLD, 2**30)
         libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(M_ARENA_MAX, 1)
 
 
 def share_gpu() -> None:
