@@ -23,7 +23,7 @@ tf.get_logger().setLevel("ERROR")
 class KerasBackend(Backend):
     def __init__(self, spec, optimizer, *, device, dtype, threads, deterministic):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)  # one operation after another, on all threads
         tf.config.experimental.enable_tensor_float_32_execution(False)
         if device == "gpu" and deterministic:
             os.environ["TF_DETERMINISTIC_OPS"] = "1"  # says so in `environment`
@@ -42,6 +42,8 @@ class KerasBackend(Backend):
             }
             self.m = {name: tf.Variable(tf.zeros_like(weight)) for name, weight in self.weights.items()}
             self.v = {name: tf.Variable(tf.zeros_like(weight)) for name, weight in self.weights.items()}
+        # XLA makes one pass over the weights of a dozen.  On a GPU it would ask for CUDA's compiler.
+        self._update = tf.function(self._adam, autograph=False, jit_compile=device == "cpu")
         self._steps, self._logits, self._pull, self._gradients = (
             tf.function(body, autograph=False, reduce_retracing=True)
             for body in (self._all_steps, self._forward, self._pullback, self._loss_and_gradients)
@@ -115,7 +117,7 @@ class KerasBackend(Backend):
             "threads": str(tf.config.threading.get_intra_op_parallelism_threads()),
             "gpus": str(len(tf.config.list_physical_devices("GPU"))),
             "TF_DETERMINISTIC_OPS": os.environ.get("TF_DETERMINISTIC_OPS", ""),
-            "jit_compile": "False",
+            "jit_compile": "Adam, on a CPU",
             "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
             "tf32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
         }
@@ -127,7 +129,7 @@ class KerasBackend(Backend):
         def step(batch):
             images, targets, masks, scales, noise = batch
             _, logits, gradients = self._loss_and_gradients(images, targets, masks, noise)
-            self._adam(gradients, scales[0], scales[1])
+            self._update(gradients, scales[0], scales[1])
             return logits
 
         batches = images, targets, masks, scales, noise
