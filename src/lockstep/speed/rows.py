@@ -37,7 +37,9 @@ ROWS = (
 
 
 def number(value: float) -> str:
-    """Three digits, and no fewer than the units."""
+    """Three digits, and no fewer than the units; an interval of two rounds may end beyond all bounds."""
+    if value >= 1e7:
+        return f"{value:.2e}"
     return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"  # and no "100."
 
 
