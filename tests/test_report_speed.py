@@ -199,9 +199,11 @@ def test_one_round_and_equal_rounds_have_no_interval_and_claim_nothing(config: C
 
 def test_peers_disturbed_rounds_and_the_machine_are_told(config: Config):
     scripts = {"alpha": (1010, 1000, 1000), "beta": (1000, 1000, 950)}
-    _, details = said(config, timed(config, 1, CLEAR, scripts, noisy=[("alpha", 2), ("beta", 3)]))
-    assert re.search(r"alpha / pytorch \S+ \(0\.\d+ to 1\.\d+\): cannot be told; beta / pytorch", details)
-    assert re.search(r"beta / pytorch 1\.4\d \(1\.\d+ to \S+\): faster\.", details)
+    made = timed(config, 1, CLEAR, scripts, noisy=[("alpha", 2), ("beta", 3)])
+    (beside,) = lead.peers(timings(config, made))
+    assert re.search(r"with 1 thread: alpha \S+ \(0\.\d+ to 1\.\d+\), cannot be told; beta 1", beside)
+    assert re.search(r"; beta 1\.4\d \(1\.\d+ to \S+\), faster\.", beside)
+    _, details = said(config, made)
     assert "2 of 3 rounds with 1 thread were disturbed." in details
     assert "Whole epochs, on Made <up> & Sons CPU, 2 cores" in details
     assert "No time here is a property of a framework." in details
@@ -242,8 +244,8 @@ def test_tables_of_the_page(config: Config):
     assert shown["import"][1] == "1.00 (no interval)"
     assert values.ratios(found, two) is None
     whole = {row[0]: row for row in values.values(found, one).groups[0].rows}
-    assert whole["whole epochs"][1:] == ("images/s", "1,000 (920 to 1,080)", "1,400 (1,320 to 1,480)", "3")
-    assert whole["inference, 1 image: p50"][2] == "1.50 (1.50 to 1.50)"
+    assert whole["whole epochs, images/s"][1:] == ("1,000 (920 to 1,080)", "1,400 (1,320 to 1,480)", "3")
+    assert whole["inference, 1 image: p50, ms"][1] == "1.50 (1.50 to 1.50)"
     steps, epochs = scaling.grid(found).groups
     assert epochs.rows[0][1:4] == ("1,000", "1,900", "1.90")
     assert epochs.rows[1][1:] == ("1,400", "–", "–", "1.20", "–"), "beta has no second file"

@@ -66,7 +66,7 @@ def _logarithmic(axes: Axes, low: float, high: float) -> None:
     axes.set_xscale("log")
     axes.axvline(1, color=GREY, linewidth=0.9)
     wide = high / low > 4
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from lockstep.config import Config
@@ -66,7 +67,8 @@ def _check(content: Mapping[str, Any]) -> None:
         _ = [kept[key] for key in ("load_before", "load_after", "steal", "others", "disturbed")]
     _ = [content["machine"][key] for key in ("cpu", "cores", "system", "python", "lockstep")]
     _ = content["flops_per_image"]["training"], content["limits"]["steal"], content["limits"]["others"]
-    _ = [content[key] for key in ("made", "device", "environment", "disturbed", "failed")]
+    _ = datetime.fromisoformat(content["made"])
+    _ = [content[key] for key in ("device", "environment", "disturbed", "failed")]
     if content["first"] not in content["backends"]:
         raise ValueError("its first backend has no times")
 

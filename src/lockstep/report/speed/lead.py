@@ -13,18 +13,21 @@ QUESTION = "How fast are the backends?"
 
 def answer(timings: Timings) -> tuple[str, tuple[str, ...]]:
     """The answer, and what is to be added."""
-    if not timings.usable:
-        return "Not measured yet.", tuple(absent.sentences(timings))
-    fastest = " ".join(_fastest(timings, timing) for timing in timings.usable)
     without = absent.sentences(timings)
+    if not timings.usable:
+        return "Not measured yet.", tuple(without)
     details = (
         f"Whole epochs, on {timings.machine}; 95 % intervals over rounds. No time here is a property of a "
         "framework.",
-        *(_peers(timings, timing) for timing in timings.usable),
         *disturbed.counts(timings),
-        f"Not all of it could be timed, or is out of date: {' '.join(without)}" if without else "",
+        "Something was not timed, or is out of date." if without else "",
     )
-    return fastest, details
+    return " ".join(_fastest(timings, timing) for timing in timings.usable), details
+
+
+def peers(timings: Timings) -> tuple[str, ...]:
+    """How each backend does beside the plain script of its framework."""
+    return tuple(said for timing in timings.usable if (said := _peers(timings, timing)))
 
 
 def _fastest(timings: Timings, timing: Timing) -> str:
@@ -51,7 +54,7 @@ def _fastest(timings: Timings, timing: Timing) -> str:
 
 def _peers(timings: Timings, timing: Timing) -> str:
     parts = [
-        f"{timings.label(name)} / {peer['peer']} {said(peer['ratio'])}: {told(peer['ratio'])}"
+        f"{timings.label(name)} {said(peer['ratio'])}, {told(peer['ratio'])}"
         for name, peer in timing.content["peers"].items()
     ]
-    return f"Beside the plain script of its framework, {timing.label}: {'; '.join(parts)}." if parts else ""
+    return f"Over its framework's plain script, with {timing.label}: {'; '.join(parts)}." if parts else ""

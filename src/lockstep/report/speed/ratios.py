@@ -5,14 +5,17 @@ from __future__ import annotations
 from lockstep.speed import rows
 from lockstep.speed.summary import Ratio
 
+UNKNOWN = "cannot be told"
+
 
 def told(ratio: Ratio | None) -> str:
-    """Of a rate: "faster", "slower" or "cannot be told"."""
-    if ratio and ratio["low"] is not None and ratio["low"] > 1:
+    """Of a rate: "faster", "slower" or "cannot be told", by the interval as it is written: what ends at 1.00
+    after rounding does not exclude 1."""
+    if ratio and ratio["low"] is not None and round(ratio["low"], 2) > 1:
         return "faster"
-    if ratio and ratio["high"] is not None and ratio["high"] < 1:
+    if ratio and ratio["high"] is not None and round(ratio["high"], 3) < 1:
         return "slower"
-    return "cannot be told"
+    return UNKNOWN
 
 
 def said(ratio: Ratio | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 from markupsafe import Markup
@@ -17,7 +18,7 @@ def grid(timings: Timings) -> Grid:
     what: dict[str, Callable[[Timing], str]] = {
         "machine": lambda timing: timing.machine,
         "system, Python, Lockstep": _versions,
-        "timed": lambda timing: str(timing.content["made"]),
+        "timed": _when,
         "experiment": _experiment,
         "rounds": lambda timing: (
             f"{timing.content['rounds']}, interleaved; a process for each backend and round"
@@ -38,6 +39,10 @@ def _alike(timings: Timings, get: Callable[[Timing], str]) -> str:
     return Markup("<br>").join(f"{label}: {value}" for label, value in found.items())
 
 
+def _when(timing: Timing) -> str:
+    return f"{datetime.fromisoformat(timing.content['made']):%Y-%m-%d %H:%M} UTC"
+
+
 def _versions(timing: Timing) -> str:
     machine = timing.content["machine"]
     return f"{machine['system']}, {machine['python']}, {machine['lockstep']}"
@@ -51,7 +56,9 @@ def _experiment(timing: Timing) -> str:
 
 def _environment(backend: str, timing: Timing) -> str:
     found = timing.content["environment"].get(backend, {})
-    return ", ".join(f"{name} {value}" for name, value in found.items()) or text.NONE
+    return (
+        ", ".join(f"{name} {'none' if value == '' else value}" for name, value in found.items()) or text.NONE
+    )
 
 
 def _load(timing: Timing) -> str:

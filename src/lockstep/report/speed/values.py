@@ -9,6 +9,7 @@ from markupsafe import Markup
 from lockstep.report import text
 from lockstep.report.grids import Grid, Group
 from lockstep.report.speed.names import chip
+from lockstep.report.speed.ratios import UNKNOWN, told
 from lockstep.report.speed.timings import Timing, Timings
 from lockstep.speed import rows
 from lockstep.speed.rows import Row
@@ -34,9 +35,10 @@ def values(timings: Timings, timing: Timing) -> Grid:
         spreads = [timing.spread(name, row.phase, row.quantity) for name in timing.backends]
         numbers = (shown(spread, row.scale) for spread in spreads)
         counts = [spread["n"] for spread in spreads if spread]
-        cells.append((_label(row), row.unit, *numbers, text.extent(counts)))
+        label = f"{_label(row)}, {row.unit}".rstrip(", ")
+        cells.append((label, *numbers, text.extent(counts)))
     names = (chip(timings, name) for name in timing.backends)
-    return Grid(("", "unit", *names, "n rounds"), 2, [Group(rows=cells)])
+    return Grid(("", *names, "n"), 1, [Group(rows=cells)])
 
 
 def shown(spread: Spread | None, scale: float) -> str:
@@ -62,5 +64,5 @@ def _ratio(found: Ratio | None) -> str | Markup:
     """Bold where its interval excludes 1."""
     if not found:
         return text.NONE
-    apart = found["low"] is not None and found["high"] is not None and not found["low"] <= 1 <= found["high"]
-    return Markup("<strong>{}</strong>").format(rows.ratio(found)) if apart else rows.ratio(found)
+    shown = rows.ratio(found)
+    return shown if told(found) == UNKNOWN else Markup("<strong>{}</strong>").format(shown)
