@@ -98,7 +98,7 @@ def timed(
     config: Config,
     threads: int,
     rates: Rates,
-    scripts: Rates = {},  # noqa: B006
+    scripts: Rates | None = None,
     noisy: Sequence[tuple[str, int]] = (),
     failed: Mapping[str, str] = {},
     newer: bool = True,
@@ -106,12 +106,12 @@ def timed(
     """What `lockstep time` writes.  noisy: (backend, round); newer: with batch sizes and accuracies."""
     made = [
         Run(Timed(name, script), number, raw(rate, newer), tries, 0)
-        for script, everyone in ((None, rates), ("pytorch", scripts))
+        for script, everyone in ((None, rates), ("pytorch", scripts or {}))
         for name, each in everyone.items()
         for number, rate in enumerate(each, 1)
         for tries in [[NOISY] * 3 if (name, number) in noisy else [QUIET]]
     ]
-    gone = {Timed(name): reason for name, reason in failed.items()}
+    gone = {Timed(name): reason for name, reason in (failed or {}).items()}
     found = content(request(config, threads, max(map(len, rates.values()))), made, gone)
     found |= {"schema": 1, "machine": MACHINE}
     for place, (name, phases) in enumerate(found["backends"].items() if newer else ()):
@@ -283,7 +283,8 @@ def test_a_far_interval_ends_in_an_arrow(config: Config):
     low, high = dots._limits([beside])
     assert beside.low < low < min(1, beside.middle)
     assert max(1, beside.middle) < high < beside.high
-    assert "pytorch" in peers.figure(made).svg
+    several = timings(config, *(timed(config, threads, CLEAR, CLEAR) for threads in (1, 2, 4)))
+    assert "4 threads" in peers.figure(several).svg, "panels go on in the next line"
 
 
 @pytest.mark.parametrize(

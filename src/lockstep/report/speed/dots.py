@@ -28,17 +28,21 @@ def draw(
     name: str, panels: Mapping[str, Sequence[Dot]], xlabel: str, alt: str, caption: str, ratios: bool
 ) -> Figure:
     """ratios: on a logarithmic axis with a line at 1; otherwise shares, in percent from 0."""
-    across = len(panels)
+    across = min(2, len(panels))
+    down = -(-len(panels) // across)
     longest = max(map(len, panels.values()))
     dots = [dot for each in panels.values() for dot in each]
     low, high = _limits(dots) if ratios else (0.0, 1.08 * max(dot.high or dot.middle for dot in dots))
-    with canvas(WIDTH * min(1.0, 0.25 + 0.375 * across), 0.9 + 0.3 * longest) as figure:
-        grid = figure.subplots(1, across, squeeze=False, sharex=True)[0]
-        for axes, (title, rows) in zip(grid, panels.items(), strict=True):
+    with canvas(WIDTH if across == 2 else 0.62 * WIDTH, down * (0.6 + 0.3 * longest) + 0.3) as figure:
+        grid = figure.subplots(down, across, squeeze=False, sharex=True)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_axis_off()
+        for axes, (title, rows) in zip(grid.flat, panels.items(), strict=False):
             axes.set_title(title)
             axes.set_yticks(range(0, -len(rows), -1), [dot.label for dot in rows])
             axes.set_ylim(0.6 - longest, 0.6)
             axes.tick_params(axis="y", length=0)
+            axes.tick_params(axis="x", labelbottom=True)
             axes.spines["left"].set_visible(False)
             axes.grid(axis="x")
             if ratios:

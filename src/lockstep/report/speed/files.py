@@ -14,7 +14,7 @@ from typing import Any
 from lockstep.config import Config
 from lockstep.errors import LockstepError
 from lockstep.report.runs import Results
-from lockstep.report.speed.timings import Timing, Timings
+from lockstep.report.speed.timings import RATE, Timing, Timings
 from lockstep.results import SCHEMA
 from lockstep.speed.request import first, of_config, timed
 
@@ -56,10 +56,14 @@ def _check(content: Mapping[str, Any]) -> None:
     """Raise something unless it holds what tables and pages read."""
     if content["schema"] != SCHEMA:
         raise ValueError(f"not of schema {SCHEMA}")
-    phases = [{**each, "epoch": each["epoch"]} for each in content["backends"].values()]
-    phases += [{"epoch": peer["epoch"]} for peer in content["peers"].values()]
+    peers = content["peers"].values()
+    phases = [*content["backends"].values(), *({"epoch": peer["epoch"]} for peer in peers)]
+    _ = [each["epoch"][RATE] for each in phases], [(peer["peer"], peer["ratio"]) for peer in peers]
     for spread in _leaves(phases):
-        _ = [float(value) for value in (spread["median"], spread["q10"], spread["q90"], *spread["values"])]
+        _ = [
+            float(value)
+            for value in (spread["median"], spread["q10"], spread["q90"], spread["n"], *spread["values"])
+        ]
     for ratio in _leaves(content["ratios"].values()):
         _ = float(ratio["ratio"]), ratio["low"], ratio["high"], ratio["n"]
     for run in content["load"]:
