@@ -42,6 +42,7 @@ experiments:
   plain: {{}}
   tanh: {{model: {{activation: tanh}}}}
 """
+PAGES = ("index", "effects", "conformance", "robustness", "speed")
 PARAMETERS = 5 * 5 * 2 + 2 + 6 * 6 * 2 * 10 + 10
 
 
@@ -158,7 +159,7 @@ class Reader(HTMLParser):
 
 
 def test_page_is_self_contained(page: Path):
-    pages = {name: page.with_name(f"{name}.html") for name in ("index", "effects", "conformance")}
+    pages = {name: page.with_name(f"{name}.html") for name in PAGES}
     for each in pages.values():
         reader = Reader(each.read_text())
         assert not reader.tags & {"script", "iframe", "object", "img"}

@@ -182,7 +182,7 @@ class NumpyBackend(Backend):
         return x, pull
 
     def _share(self, work, items):
-        """[work(item) for item in items], by all threads: each takes the next item when it is done with one."""
+        """[work(item) for item in items]; a thread that is done with one takes the next."""
         items = list(items)
         results, waiting = [None] * len(items), enumerate(items)
 

@@ -171,7 +171,16 @@ def report_hash() -> str:
     package = Path(__file__).parent
     modules = [
         package / f"{name}.py"
-        for name in ("statistics", "layer_table", "conformance/certificate", "evaluation", "attacks/honesty")
+        for name in (
+            "statistics",
+            "layer_table",
+            "conformance/certificate",
+            "evaluation",
+            "attacks/honesty",
+            "speed/request",
+            "speed/rows",
+            "speed/summary",
+        )
     ]
     return folder_hash(package / "report") + _hash(package, modules)
 

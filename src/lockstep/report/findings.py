@@ -17,6 +17,9 @@ from lockstep.report.effects.sentences import chance, pooled
 from lockstep.report.robustness import attacked, lead
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.runs import COMPLETED, Results, Side
+from lockstep.report.speed import files
+from lockstep.report.speed import lead as speed
+from lockstep.report.speed.timings import Timings
 from lockstep.statistics import CONFIDENCE, Estimate, binomial_error, estimate, paired
 
 
@@ -32,12 +35,13 @@ class Finding:
 def findings(
     results: Results, certified: Sequence[Certified], frames: dict[str, pd.DataFrame]
 ) -> list[Finding]:
-    under_attack = attacked.read(results)
+    under_attack, timings = attacked.read(results), files.read(results)
     return [
         same_run(results, certified),
         _agreement(results, frames["differences"]),
         what_settings_do(results, frames["effects"]),
         *([can_be_fooled(under_attack)] if under_attack else []),
+        *([how_fast(timings)] if timings and timings.usable else []),
         _best(results),
         _outcomes(results),
     ]
@@ -180,6 +184,12 @@ def can_be_fooled(robustness: Robustness) -> Finding:
     return Finding(
         lead.QUESTION, answer, details, ("robustness.html", "All attacks, and whether to trust them")
     )
+
+
+def how_fast(timings: Timings) -> Finding:
+    """Who trains fastest, where intervals tell."""
+    answer, details = speed.answer(timings)
+    return Finding(speed.QUESTION, answer, details, ("speed.html", "All times, and how they were measured"))
 
 
 def _best(results: Results) -> Finding:

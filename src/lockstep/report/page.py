@@ -20,16 +20,19 @@ from lockstep.report.effects.augmented import run_of
 from lockstep.report.environment import environment
 from lockstep.report.equivalence import margins
 from lockstep.report.explanation import paragraphs
-from lockstep.report.findings import can_be_fooled, findings, same_run, what_settings_do
+from lockstep.report.findings import can_be_fooled, findings, how_fast, same_run, what_settings_do
 from lockstep.report.robustness import attacked
 from lockstep.report.robustness import page as robustness
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.runs import Results, Run, Side
+from lockstep.report.speed import files
+from lockstep.report.speed import page as speed
+from lockstep.report.speed.timings import Timings
 from lockstep.report.style import Figure
 from lockstep.results import write_text
 
 INDEX, CONFORMANCE, EFFECTS = "index.html", "conformance.html", "effects.html"
-ROBUSTNESS = "robustness.html"
+ROBUSTNESS, SPEED = "robustness.html", "speed.html"
 
 
 def build(config: Config) -> Path:
@@ -37,10 +40,12 @@ def build(config: Config) -> Path:
     results, certified = runs.read(config), certificates.read_all(config)
     frames = tables.build(results)
     tables.save(frames, config.reports / "tables")
-    under_attack = attacked.read(results)
+    under_attack, timings = attacked.read(results), files.read(results)
     drawn = {figure.name: figure for figure in _figures(results, certified, frames)}
     if under_attack:
         drawn |= {figure.name: figure for figure in robustness.figures(under_attack)}
+    if timings:
+        drawn |= {figure.name: figure for figure in speed.figures(timings)}
     for figure in drawn.values():
         write_text(config.reports / "figures" / f"{figure.name}.svg", figure.svg)
     engine = _engine(results, frames, drawn)
@@ -48,6 +53,7 @@ def build(config: Config) -> Path:
         CONFORMANCE: _conformance(results, certified),
         EFFECTS: _effects(results, frames),
         ROBUSTNESS: _robustness(under_attack),
+        SPEED: _speed(timings),
         INDEX: _index(results, certified, frames),
     }
     for name, content in contents.items():
@@ -141,6 +147,10 @@ def _effects(results: Results, frames: dict[str, Any]) -> dict[str, Any]:
 def _robustness(under_attack: Robustness | None) -> dict[str, Any]:
     finding = can_be_fooled(under_attack) if under_attack else None
     return {"finding": finding, **robustness.contents(under_attack)}
+
+
+def _speed(timings: Timings | None) -> dict[str, Any]:
+    return {"finding": how_fast(timings) if timings else None, **speed.contents(timings)}
 
 
 def _conformance(results: Results, certified: list[Certified]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from lockstep.inside import Activity
 from lockstep.report.effects import compare, functions, inside, sizes
 from lockstep.report.robustness import attack_tables, attacked, carried, checks
 from lockstep.report.runs import Results, Run, Side
+from lockstep.report.speed import files, speed_tables
 from lockstep.results import write
 from lockstep.statistics import Estimate, churn, differences, estimate
 
@@ -39,6 +40,8 @@ COLUMNS = {
     "attacks": attack_tables.COLUMNS,
     "transfer": carried.COLUMNS,
     "robustness_checks": checks.COLUMNS,
+    "speed": speed_tables.COLUMNS,
+    "speed_peers": speed_tables.PEERS,
     "history": [*CELL, "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy"],
 }  # fmt: skip
 Row = dict[str, Any]
@@ -46,7 +49,7 @@ Row = dict[str, Any]
 
 def build(results: Results) -> dict[str, pd.DataFrame]:
     """{name: table}; a table without rows still has its columns."""
-    robustness = attacked.read(results)
+    robustness, timings = attacked.read(results), files.read(results)
     contents: dict[str, Iterable[Row]] = {
         "cells": map(_cell, results.runs),
         "measurements": _measurements(results),
@@ -60,6 +63,8 @@ def build(results: Results) -> dict[str, pd.DataFrame]:
         "attacks": attack_tables.attacks(robustness) if robustness else (),
         "transfer": carried.table(robustness) if robustness else (),
         "robustness_checks": checks.table(robustness) if robustness else (),
+        "speed": speed_tables.speed(timings) if timings else (),
+        "speed_peers": speed_tables.peers(timings) if timings else (),
     }
     tables = {name: pd.DataFrame(list(content), columns=COLUMNS[name]) for name, content in contents.items()}
     return tables | {"history": _history(results)}

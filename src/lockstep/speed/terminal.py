@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,45 +16,9 @@ from lockstep.config import Config
 from lockstep.errors import LockstepError
 from lockstep.progress import counting
 from lockstep.results import write_json
+from lockstep.speed import rows
 from lockstep.speed.request import Request
 from lockstep.speed.timing import time
-
-
-class Row(NamedTuple):
-    phase: str
-    quantity: str
-    label: str
-    unit: str
-    scale: float
-    """Of the stored value, in the unit shown."""
-
-
-ROWS = (
-    Row("import", "seconds", "import", "s", 1),
-    Row("build", "seconds", "build", "s", 1),
-    Row("first_call", "seconds_per_step", "first call, a step", "ms", 1e3),
-    Row("train_step", "seconds_per_step", "training, a step", "ms", 1e3),
-    Row("train_step", "images_per_second", "training steps", "images/s", 1),
-    Row("train_step", "share_of_sgemm", "  of the machine's sgemm", "%", 100),
-    Row("train_step", "cores", "  cores used", "", 1),
-    Row("epoch", "images_per_second", "whole epochs", "images/s", 1),
-    Row("evaluation", "images_per_second", "evaluation", "images/s", 1),
-    Row("inference_1024", "images_per_second", "inference, 1,024 images", "images/s", 1),
-    Row("inference_1", "p50_seconds", "inference, 1 image: p50", "ms", 1e3),
-    Row("inference_1", "p95_seconds", "  p95", "ms", 1e3),
-    Row("inference_1", "p99_seconds", "  p99", "ms", 1e3),
-    *(
-        Row(f"batch_size[{size}]", "images_per_second", f"training, batches of {size:,}", "images/s", 1)
-        for size in (1, 4, 16, 64, 256, 1_024)
-    ),
-    Row("accuracy", "seconds_to_97", "to 97 % validation accuracy", "s", 1),
-    Row("accuracy", "seconds_to_98", "  98 %", "s", 1),
-    Row("accuracy", "seconds_to_99", "  99 %", "s", 1),
-    Row("accuracy", "validation_accuracy", "  best of the run", "%", 100),
-    Row("memory", "peak_bytes", "peak memory, host", "MB", 1e-6),
-    Row("memory", "device_bytes", "peak memory, device", "MB", 1e-6),
-    Row("sgemm", "flops_per_second", "NumPy's sgemm", "GFLOP/s", 1e-9),
-)
 
 
 def request(
@@ -101,13 +65,13 @@ def show(found: dict[str, Any], console: Console) -> None:
     table = Table("phase", "backend", title=title, title_justify="left")
     for column in ("median", "q10", "q90", "n", f"ratio to {found['first']} (95 %)"):
         table.add_column(column, justify="right")
-    for row in ROWS:
+    for row in rows.ROWS:
         label = f"{row.label}, {row.unit}".rstrip(", ")
         for name, phases in found["backends"].items():
             if spread := phases.get(row.phase, {}).get(row.quantity):
-                numbers = (_number(row.scale * spread[key]) for key in ("median", "q10", "q90"))
+                numbers = (rows.number(row.scale * spread[key]) for key in ("median", "q10", "q90"))
                 ratio = found["ratios"].get(name, {}).get(row.phase, {}).get(row.quantity)
-                table.add_row(label, name, *numbers, str(spread["n"]), _ratio(ratio))
+                table.add_row(label, name, *numbers, str(spread["n"]), rows.ratio(ratio))
                 label = ""
         if found["ratios"]:
             table.add_section()
@@ -115,7 +79,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     for name, peer in found["peers"].items():
         speed = peer["epoch"]["images_per_second"]
         console.print(
-            f"whole epochs, {name} / {peer['peer']}: {_ratio(peer['ratio']) or 'not told'}; "
+            f"whole epochs, {name} / {peer['peer']}: {rows.ratio(peer['ratio']) or 'not told'}; "
             f"{peer['peer']} median {speed['median']:,.0f} images/s, q10 {speed['q10']:,.0f}, "
             f"q90 {speed['q90']:,.0f}, n {speed['n']}",
             highlight=False,
@@ -149,16 +113,3 @@ def _warn(found: dict[str, Any], console: Console) -> None:
 
 def _count(n: int, one: str, many: str = "") -> str:
     return f"{n} {one if n == 1 else many or one + 's'}"
-
-
-def _number(value: float) -> str:
-    """Three digits, and no fewer than the units."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
-
-
-def _ratio(found: dict[str, Any] | None) -> str:
-    if not found:
-        return ""
-    if found["low"] is None:
-        return f"{_number(found['ratio'])} (no interval)"
-    return f"{_number(found['ratio'])} ({_number(found['low'])} to {_number(found['high'])})"

@@ -1,0 +1,102 @@
+"""What was timed with each number of threads, as the page reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lockstep.report import text
+from lockstep.report.runs import Results, Side
+from lockstep.speed import summary
+from lockstep.speed.summary import Ratio, Spread
+
+RATE = "images_per_second"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What was timed with one number of threads.  Content is read only from those with `usable` True."""
+
+    threads: int
+    path: Path
+    content: Mapping[str, Any] = field(default_factory=dict)
+    """Of the file; docs/speed.md explains it."""
+    reason: str = ""
+    """Why it is not usable."""
+    remark: str = ""
+    """What a reader should know of one that is."""
+
+    @property
+    def usable(self) -> bool:
+        return not self.reason
+
+    @property
+    def label(self) -> str:
+        return text.count(self.threads, "thread")
+
+    @property
+    def backends(self) -> list[str]:
+        return list(self.content["backends"])
+
+    @property
+    def first(self) -> str:
+        """What the others are compared with."""
+        return str(self.content["first"])
+
+    @property
+    def machine(self) -> str:
+        machine = self.content["machine"]
+        return f"{machine['cpu']}, {text.count(machine['cores'], 'core')}"
+
+    def spread(self, backend: str, phase: str, quantity: str = RATE) -> Spread | None:
+        found: Spread | None = self.content["backends"].get(backend, {}).get(phase, {}).get(quantity)
+        return found
+
+    def median(self, backend: str, phase: str, quantity: str = RATE) -> float | None:
+        found = self.spread(backend, phase, quantity)
+        return found["median"] if found else None
+
+    def ratio(self, backend: str, phase: str, quantity: str = RATE) -> Ratio | None:
+        """To the first backend."""
+        found: Ratio | None = self.content["ratios"].get(backend, {}).get(phase, {}).get(quantity)
+        return found
+
+    def lead(self, backend: str, other: str) -> Ratio | None:
+        """backend / other in whole epochs, within rounds."""
+        rates = (self.spread(name, "epoch") for name in (other, backend))
+        # What fails is left out of all later rounds, so n values are those of the rounds 1 to n.
+        ours = [dict(enumerate(rate["values"], 1)) if rate else {} for rate in rates]
+        return summary.ratio(*ours)
+
+
+@dataclass(frozen=True)
+class Timings:
+    """All numbers of threads that a config asks for, in its order."""
+
+    results: Results
+    every: list[Timing]
+
+    @cached_property
+    def usable(self) -> list[Timing]:
+        return [timing for timing in self.every if timing.usable]
+
+    @property
+    def backends(self) -> list[str]:
+        return list(dict.fromkeys(name for timing in self.usable for name in timing.backends))
+
+    def label(self, backend: str) -> str:
+        return self.results.label(self.side(backend))
+
+    def side(self, backend: str) -> Side:
+        return Side(backend, self.usable[0].content["device"])
+
+    @property
+    def machine(self) -> str:
+        """For captions: "Some CPU, 2 cores", or that of each file where they differ."""
+        names = {timing.label: timing.machine for timing in self.usable}
+        if len(set(names.values())) == 1:
+            return next(iter(names.values()))
+        return "; ".join(f"{label}: {machine}" for label, machine in names.items())
