@@ -30,7 +30,6 @@ BATCH_SIZES = [1, 4, 16, 64, 256, 1_024]
 SIDE = 1_024
 """Of the square matrices whose product says what the machine can do."""
 
-PEAK: pytest.StashKey[dict[str, int | None]] = pytest.StashKey()
 
 repeated = pytest.mark.benchmark(min_rounds=5, max_time=1.0)
 
@@ -42,17 +41,16 @@ def subject(pytestconfig: pytest.Config) -> Iterator[Subject]:
     experiment = timed(config, option("--threads"), option("--batch-size"))
     wanted = configs.Cell(first(config), experiment, option("--backend"), option("--device"), 0)
     subject = Subject(wanted, option("--data"))
-    start = memory.peak()
+    pytestconfig.stash[FACTS]["memory"] = {"start_bytes": memory.peak()}
     yield subject
     if "backend" not in vars(subject):
         return  # it failed
-    pytestconfig.stash[FACTS] = {
+    pytestconfig.stash[FACTS] |= {
         "backend": wanted.backend,
         "device": wanted.device,
         "threads": wanted.experiment.training.threads,
         "batch_size": wanted.experiment.training.batch_size,
         "flops_per_image": {"forward": subject.spec.flops, "training": 3 * subject.spec.flops},
-        "memory": {"start_bytes": start, **pytestconfig.stash.get(PEAK, {})},
         "environment": dict(subject.framework.environment()),
     }
 
@@ -110,10 +108,8 @@ def test_evaluation(benchmark: BenchmarkFixture, subject: Subject) -> None:
 
 def test_memory(subject: Subject, pytestconfig: pytest.Config) -> None:
     """The most that training and evaluation took; what follows may take more."""
-    pytestconfig.stash[PEAK] = {
-        "peak_bytes": memory.peak(),
-        "device_bytes": subject.backend.peak_memory(),
-    }
+    peak = {"peak_bytes": memory.peak(), "device_bytes": subject.backend.peak_memory()}
+    pytestconfig.stash[FACTS]["memory"] |= peak
 
 
 def test_inference_1(benchmark: BenchmarkFixture, subject: Subject) -> None:
