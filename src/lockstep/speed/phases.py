@@ -19,14 +19,13 @@ from lockstep import config as configs
 from lockstep.speed import memory
 from lockstep.speed.plugin import EPOCHS, FACTS, counting_cores
 from lockstep.speed.request import first, timed
-from lockstep.speed.subject import BULK, Subject
+from lockstep.speed.subject import BATCH_SIZES, BULK, Subject
 
 WARM = 3
 """Calls before the clock: TensorFlow traces anew for the first shapes that differ."""
 SINGLE = 500
 """Calls with one image: enough for the 99th percentile."""
 PERCENTILES = [50, 95, 99]
-BATCH_SIZES = [1, 4, 16, 64, 256, 1_024]
 SIDE = 1_024
 """Of the square matrices whose product says what the machine can do."""
 

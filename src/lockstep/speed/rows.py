@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lockstep.speed.subject import BATCH_SIZES
 from lockstep.speed.summary import Ratio
 
 
@@ -32,7 +33,7 @@ ROWS = (
     Row("inference_1", "p99_seconds", "  p99", "ms", 1e3),
     *(
         Row(f"batch_size[{size}]", "images_per_second", f"training, batches of {size:,}", "images/s", 1)
-        for size in (1, 4, 16, 64, 256, 1_024)
+        for size in BATCH_SIZES
     ),
     Row("accuracy", "seconds_to_97", "to 97 % validation accuracy", "s", 1),
     Row("accuracy", "seconds_to_98", "  98 %", "s", 1),

@@ -26,6 +26,7 @@ from lockstep.training import Progress, Watcher, train, train_epoch
 
 BULK = 1_024
 """Images of a large call."""
+BATCH_SIZES = (1, 4, 16, 64, 256, 1_024)
 GOALS = (0.97, 0.98, 0.99)
 """Validation accuracies that a run is timed to."""
 
