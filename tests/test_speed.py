@@ -76,6 +76,17 @@ def test_a_process_gives_the_median_of_its_calls():
     assert step["share_of_sgemm"] == pytest.approx(200 * 3e6 / 2e10)
 
 
+def test_a_run_is_timed_to_each_goal_that_it_reaches():
+    found = raw()
+    epochs = [[3.0, 0.96], [6.1, 0.981], [9.0, 0.979]]
+    learning = {"name": "test_accuracy", "stats": {"data": [9.1]}, "extra_info": {"learning": epochs}}
+    found["benchmarks"].append(learning)
+    assert summary.values(found)["accuracy"] == {
+        "validation_accuracy": 0.981,
+        **{"seconds_to_97": 6.1, "epochs_to_97": 2, "seconds_to_98": 6.1, "epochs_to_98": 2},
+    }
+
+
 def test_rounds_are_spread_by_quantiles_and_compared_within_a_round():
     steps = {"numpy": (1.0, 2.0, 4.0), "torch": (0.5, 1.0, 1.0)}
     rounds = {

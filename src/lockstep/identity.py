@@ -138,15 +138,22 @@ def attack_hash(cell: Cell, settings: Attacks) -> str:
 
 
 def speed_hash(
-    experiment: Experiment, backends: Sequence[str], device: str, rounds: int, peers: Path | None
+    experiment: Experiment,
+    images: int,
+    backends: Sequence[str],
+    device: str,
+    rounds: int,
+    peers: Path | None,
 ) -> str:
     """Of all that times depend on but the machine, which their file names.
 
-    experiment: as it is timed; peers: the folder of the scripts that are timed too.
+    experiment: as it is timed; images: that it is trained on to an accuracy; peers: the folder of the
+    scripts that are timed too.
     """
     package, plugins = Path(__file__).parent, [find(name) for name in backends]
     parts = {
         "experiment": experiment.settings,
+        "images": images,
         "backends": list(backends),
         "device": device,
         "rounds": rounds,

@@ -14,7 +14,8 @@ from lockstep.identity import speed_hash
 from lockstep.speed import peers
 
 IMAGES = 4_000
-"""Training images, at most: a whole epoch of NumPy takes about a second, and the peers learn as many."""
+"""Training images, at most: an epoch takes seconds, and the peers learn as many.  Only the run to an accuracy
+has all."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Request:
     @property
     def hash(self) -> str:
         scripts = peers.folder() if self.peers else None
-        return speed_hash(self.experiment, self.backends, self.device, self.rounds, scripts)
+        images = self.config.experiments[self.name].train_size
+        return speed_hash(self.experiment, images, self.backends, self.device, self.rounds, scripts)
 
 
 def first(config: Config) -> str:
