@@ -169,6 +169,22 @@ class KerasBackend(Backend):
         return x
 
 
+class Product(keras.layers.Dense):
+    """With a gradient by its inputs that oneDNN computes twice as fast: as columns, not rows."""
+
+    def call(self, inputs):
+        return tf.nn.bias_add(_product(inputs, self.kernel.value), self.bias.value)
+
+
+@tf.custom_gradient
+def _product(x, kernel):
+    def gradients(cotangent):
+        by_x = tf.transpose(tf.matmul(kernel, cotangent, transpose_b=True))
+        return by_x, tf.matmul(x, cotangent, transpose_a=True)
+
+    return tf.matmul(x, kernel), gradients
+
+
 class FullPadding(keras.layers.Conv2D):
     """Keras has valid and same padding; full puts kernel - 1 zeros on every side."""
 
@@ -195,7 +211,7 @@ def _layer(node):
         case Flatten():
             return keras.layers.Flatten()
         case Dense():
-            return keras.layers.Dense(layer.units)
+            return Product(layer.units)
         case Activation(function="leaky_relu"):
             # tf.nn.leaky_relu keeps its slope in float32, which float64 runs would notice.
             return lambda x: tf.where(x > 0, x, layer.slope * x)
