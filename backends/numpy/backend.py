@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController, threadpool_info
 
 from lockstep.backend import Backend
-from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, MaxPool
+from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, MaxPool, relu_after_pool
 
 from . import layers
 
@@ -34,7 +34,7 @@ class NumpyBackend(Backend):
         self.helpers = threads - 1
         self.pool = ThreadPoolExecutor(self.helpers, initializer=quiet) if self.helpers else None
         self.spec, self.optimizer, self.dtype = spec, optimizer, np.dtype(dtype)
-        self.nodes = _relu_after_pool(spec.nodes)
+        self.nodes = relu_after_pool(spec.nodes)
         self.weights, self.m, self.v = (
             {name: np.zeros(shape, dtype) for name, shape in spec.weights.items()} for _ in range(3)
         )
@@ -231,12 +231,3 @@ class NumpyBackend(Backend):
             p -= g
 
         self._share(some, self.blocks)
-
-
-def _relu_after_pool(nodes):
-    """The same function and gradient with fewer elements: a relu keeps the order of what is above 0."""
-    nodes = list(nodes)
-    for i in range(len(nodes) - 1):
-        if getattr(nodes[i].layer, "function", "") == "relu" and isinstance(nodes[i + 1].layer, MaxPool):
-            nodes[i], nodes[i + 1] = nodes[i + 1], nodes[i]
-    return nodes

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from lockstep.backend import Backend
-from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, MaxPool
+from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, MaxPool, relu_after_pool
 
 api = 1
 runs_on = ("cpu", "gpu")
@@ -30,6 +30,7 @@ class TorchBackend(Backend):
             torch.use_deterministic_algorithms(True)
         self.require(device)
         self.spec, self.optimizer = spec, optimizer
+        self.nodes = relu_after_pool(spec.nodes)
         self.device = torch.device("cuda" if device == "gpu" else "cpu")
         self.dtype = getattr(torch, dtype)
         self.weights = {name: self._weight(np.zeros(shape)) for name, shape in spec.weights.items()}
@@ -143,7 +144,7 @@ class TorchBackend(Backend):
         }
 
     def _forward(self, x, weights, masks):
-        for node in self.spec.nodes:
+        for node in self.nodes:
             layer = node.layer
             match layer:
                 case Conv2D():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal, get_args
@@ -283,6 +284,20 @@ class Spec(Settings):
 
 _HINT = dict.fromkeys(RANK, "it needs height x width x channels, so it cannot follow flatten")
 _HINT["dense"] = "it needs a vector, so put a flatten before it"
+
+
+def relu_after_pool(nodes: Sequence[Node]) -> list[Node]:
+    """For backends: the layers with each relu that stands before a max pooling behind it.
+
+    A relu keeps the order of what is above 0, so function and gradients are the same, of fewer elements.
+    Their nodes keep the shapes that they had.
+    """
+    nodes = list(nodes)
+    for i in range(len(nodes) - 1):
+        first, second = nodes[i].layer, nodes[i + 1].layer
+        if isinstance(first, Activation) and first.function == "relu" and isinstance(second, MaxPool):
+            nodes[i], nodes[i + 1] = nodes[i + 1], nodes[i]
+    return nodes
 
 
 def _text(shape: Shape) -> str:
