@@ -22,7 +22,7 @@ rule all:
     default_target: True
     input:
         REPORT,
-        FILES,
+        MISSING,
         ATTACKS,
         PROOF,
         SPEED,

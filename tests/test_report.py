@@ -72,7 +72,7 @@ def fake(empty: Config) -> Fake:
 
 @pytest.fixture(scope="module")
 def page(fake: Fake) -> Path:
-    return build(fake.config)
+    return build(runs.read(fake.config))
 
 
 def test_every_cell_is_in_the_table_with_its_outcome(page: Path, fake: Fake):
@@ -232,7 +232,7 @@ def test_building_imports_no_framework(page: Path):
     before = {path: path.read_bytes() for path in page.parent.glob("*/*.*")}
     code = (
         "import sys; from pathlib import Path; from lockstep.config import load;"
-        "from lockstep.report import build; build(load(Path('config.yaml')));"
+        "from lockstep.report import build, runs; build(runs.read(load(Path('config.yaml'))));"
         "print([name for name in ('torch', 'jax', 'tensorflow', 'keras') if name in sys.modules])"
     )
     root = page.parents[1]
@@ -243,7 +243,7 @@ def test_building_imports_no_framework(page: Path):
 
 @pytest.mark.parametrize("names", [["alpha"], ["ghost"]])
 def test_one_backend_or_none_with_results_still_makes_a_page(fake: Fake, tmp_path: Path, names: list[str]):
-    text = build(replace(fake.config, reports=tmp_path, backends=tuple(names))).read_text()
+    text = build(runs.read(replace(fake.config, reports=tmp_path, backends=tuple(names)))).read_text()
     assert "There is only one backend" in text
 
 
@@ -253,10 +253,15 @@ def test_without_the_data_or_with_other_data_the_digits_are_left_out(fake: Fake,
     try:
         for changed in ("", text.replace("d" * 64, "e" * 64)):
             about.write_text(changed)
-            assert "The digits are not drawn" in build(replace(fake.config, reports=tmp_path)).read_text()
+            assert (
+                "The digits are not drawn"
+                in build(runs.read(replace(fake.config, reports=tmp_path))).read_text()
+            )
     finally:
         about.write_text(text)
-    assert "The digits are not drawn" not in build(replace(fake.config, reports=tmp_path)).read_text()
+    assert (
+        "The digits are not drawn" not in build(runs.read(replace(fake.config, reports=tmp_path))).read_text()
+    )
 
 
 def test_skipped_images_are_told(page: Path):
@@ -268,7 +273,7 @@ def test_skipped_images_are_told(page: Path):
 def test_nothing_has_been_run(empty: Config, tmp_path: Path):
     config = replace(empty, results=tmp_path / "nowhere", reports=tmp_path / "reports")
     assert "No report yet: lockstep report --config" in shown(config)
-    text = build(config).read_text()
+    text = build(runs.read(config)).read_text()
     assert "0 of 18 training runs completed" in text
     assert "No run has completed yet" in text
     assert [path.stem for path in (tmp_path / "reports/figures").glob("*.svg")] == ["padding"]
@@ -287,7 +292,7 @@ def test_summary(page: Path, fake: Fake):
 
 def shown(config: Config) -> str:
     out = StringIO()
-    summary.show(config, Console(file=out, width=250))
+    summary.show(runs.read(config), Console(file=out, width=250))
     return out.getvalue()
 
 

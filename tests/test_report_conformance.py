@@ -193,7 +193,7 @@ def readable(html: str) -> str:
 
 
 def page(config: Config) -> Page:
-    return Page(build(config).parent / "conformance.html")
+    return Page(build(runs.read(config)).parent / "conformance.html")
 
 
 def finding(config: Config) -> Finding:
@@ -206,7 +206,7 @@ def one(config: Config, backend: str) -> Certified:
 
 def shown(config: Config) -> str:
     out = StringIO()
-    summary.show(config, Console(file=out, width=250))
+    summary.show(runs.read(config), Console(file=out, width=250))
     return out.getvalue()
 
 

@@ -114,7 +114,7 @@ def results(config: Config) -> runs.Results:
 
 @pytest.fixture(scope="module")
 def index(config: Config) -> Path:
-    return build(config)
+    return build(runs.read(config))
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,9 @@ def only(config: Config, tmp_path: Path) -> Callable[..., str]:
 
     def built(wanted: Callable[[tuple], bool]) -> str:
         keys = frozenset(filter(wanted, config.wanted))
-        return plain(build(replace(config, wanted=keys, reports=tmp_path)).with_name("effects.html"))
+        return plain(
+            build(runs.read(replace(config, wanted=keys, reports=tmp_path))).with_name("effects.html")
+        )
 
     return built
 
@@ -374,7 +376,7 @@ def test_functions_and_dead_units(index: Path, page: str, config: Config, tmp_pa
         arrays = dict(np.load(path))
         arrays["relu/derivative"] = np.where(arrays["z"] == 2, 0.75, arrays["relu/derivative"])
         write_npz(path, arrays)
-        return plain(build(replace(config, reports=tmp_path)).with_name("effects.html"))
+        return plain(build(runs.read(replace(config, reports=tmp_path))).with_name("effects.html"))
 
     path = config.folder(Fake(config).cell("plain", "beta", 0)) / "functions.npz"
     before = path.read_bytes()

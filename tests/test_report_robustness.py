@@ -111,7 +111,7 @@ def robustness(config: Config) -> Robustness:
 
 @pytest.fixture(scope="module")
 def index(config: Config) -> Path:
-    return build(config)
+    return build(runs.read(config))
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +304,7 @@ def test_figures_and_ids(index: Path):
 
 
 def test_without_results(config: Config, tmp_path: Path):
-    made = build(replace(config, results=tmp_path / "nowhere", reports=tmp_path / "reports"))
+    made = build(runs.read(replace(config, results=tmp_path / "nowhere", reports=tmp_path / "reports")))
     text = plain(made.with_name("robustness.html"))
     assert "Can the network be fooled? Not measured yet." in text
     assert "0 of 12 runs attacked" in text
@@ -314,7 +314,7 @@ def test_without_results(config: Config, tmp_path: Path):
 
 
 def test_a_config_without_attacks_says_how_to_ask(config: Config, tmp_path: Path):
-    made = build(replace(config, attacks=None, reports=tmp_path))
+    made = build(runs.read(replace(config, attacks=None, reports=tmp_path)))
     text = plain(made.with_name("robustness.html"))
     assert "This config attacks nothing. With a section attacks: {}" in text
     assert "Can the network be fooled?" not in made.read_text()
@@ -327,7 +327,7 @@ def test_only_the_baseline_is_attacked(config: Config, tmp_path: Path):
     assert found.compared == [Side("alpha", "cpu"), Side("beta", "cpu")]
     assert found.estimate("plain", "worst=0.1") == estimate([40.0, 40.0, 30.0])  # seed 0: mean of both
     assert "No attacked experiment of this config trains on attacked images" in plain(
-        build(first).with_name("robustness.html")
+        build(runs.read(first)).with_name("robustness.html")
     )
 
 

@@ -58,7 +58,14 @@ except (LockstepError, OSError) as error:
 
 SELECTED = ",".join(CONFIG.backends)
 RESULTS = CONFIG.results
-FILES = [CONFIG.folder(cell) / name for cell in CELLS.values() for name in OUTPUTS]
+# One file of each cell, and those that are missing: naming all files of 1,000 cells costs Snakemake seconds.
+METRICS = [CONFIG.folder(cell) / "metrics.json" for cell in CELLS.values()]
+MISSING = [
+    path.with_name(name)
+    for path in METRICS
+    for name in OUTPUTS
+    if not path.with_name(name).exists()
+]
 TRANSFERRED = [cell for cell in transfer.cells(CONFIG) if str(cell) in CELLS]
 ATTACKS = [
     CONFIG.attack_folder(CELLS[name]) / output

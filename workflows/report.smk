@@ -4,7 +4,7 @@
 
 rule report:
     input:
-        FILES,
+        METRICS,
         ATTACKS,
         PROOF,
         SPEED,

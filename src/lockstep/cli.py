@@ -182,18 +182,22 @@ def report(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> N
     """Build tables and pages from the results that are there, and print a summary."""
     from lockstep.config import load, selection
     from lockstep.report import build
+    from lockstep.report.runs import read
+    from lockstep.report.summary import show
 
-    build(load(config, selection(backends)))
-    summary(config, backends)
+    results = read(load(config, selection(backends)))
+    build(results)
+    show(results, out)
 
 
 @app.command(rich_help_panel="run")
 def summary(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> None:
     """Print accuracy per experiment and backend, what failed, and where the report is."""
     from lockstep.config import load, selection
+    from lockstep.report.runs import read
     from lockstep.report.summary import show
 
-    show(load(config, selection(backends)), out)
+    show(read(load(config, selection(backends))), out)
 
 
 @app.command(rich_help_panel="prove")

@@ -14,7 +14,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -33,7 +33,7 @@ class Plugin:
     name: str
     folder: Path
 
-    @property
+    @cached_property
     def runs_on(self) -> tuple[str, ...]:
         """The devices that it is written for: `runs_on = ("cpu", "gpu")` at the top of its backend.py."""
         try:
@@ -45,7 +45,7 @@ class Plugin:
             pass  # importing it will say what is wrong
         return ("cpu",)
 
-    @property
+    @cached_property
     def requirements(self) -> list[Requirement]:
         path = self.folder / "requirements.txt"
         if not path.is_file():
@@ -58,8 +58,8 @@ class Plugin:
 
     def versions(self) -> dict[str, str]:
         """{distribution: version} of the requirements that are installed here."""
-        found = {requirement.name: _version(requirement.name) for requirement in self.requirements}
-        return {name: version for name, version in found.items() if version}
+        found = {requirement.name: version(requirement.name) for requirement in self.requirements}
+        return {name: here for name, here in found.items() if here}
 
     def unusable(self, device: str) -> str | None:
         """Why no cell of this backend can run on a device, found without importing; None if it can."""
@@ -88,7 +88,9 @@ class Plugin:
         return f"not installed: {', '.join(needed)}" if needed else None
 
 
-def _version(distribution: str) -> str | None:
+@cache
+def version(distribution: str) -> str | None:
+    """Of what is installed; None if it is not.  Asked for every cell, and an answer takes a millisecond."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

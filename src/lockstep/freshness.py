@@ -26,7 +26,8 @@ from lockstep.speed.request import made_by as made_timing
 
 def of_cell(config: Config, cell: Cell) -> Path:
     """The stamp of a cell."""
-    outputs = [config.folder(cell) / name for name in OUTPUTS]
+    folder = config.folder(cell)
+    outputs = [folder / name for name in OUTPUTS]
     return _stamp(config, cell.path, cell_hash(cell), made_by(config, cell), outputs)
 
 

@@ -7,7 +7,6 @@ of its requirements.  Reports and the command line are left out: a new styleshee
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -17,7 +16,7 @@ from typing import Any
 from lockstep.config import Cell
 from lockstep.config_file import Attacks
 from lockstep.data import sources
-from lockstep.discovery import REFERENCE, find
+from lockstep.discovery import REFERENCE, find, version
 from lockstep.experiment import Experiment
 
 TRAINING_PATH = (
@@ -77,7 +76,7 @@ def identity(cell: Cell) -> dict[str, Any]:
         "harness": harness_hash(),
         "plugin": folder_hash(plugin.folder),
         "versions": {
-            "numpy": importlib.metadata.version("numpy"),
+            "numpy": version("numpy"),
             **source.versions,
             **plugin.versions(),
         },
@@ -166,7 +165,7 @@ def speed_hash(
         "plugins": [folder_hash(plugin.folder) for plugin in plugins],
         "peers": folder_hash(peers) if peers else None,
         "versions": {
-            "numpy": importlib.metadata.version("numpy"),
+            "numpy": version("numpy"),
             **{name: version for plugin in plugins for name, version in plugin.versions().items()},
         },
     }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lockstep.config import Config
+from lockstep.report.runs import Results
 
 
-def build(config: Config) -> Path:
-    """Write the tables, figures and index.html of the results that are there; returns the page's path."""
-    from lockstep.report import page  # the summary is printed without matplotlib and pandas
+def build(results: Results) -> Path:
+    """Write the tables, figures and index.html of results; returns the page's path."""
+    from lockstep.report import page  # the summary is printed without matplotlib
 
-    return page.build(config)
+    return page.build(results)

@@ -247,7 +247,7 @@ def _means_by_seed(results: Results, names: list[str]) -> tuple[dict[str, dict[i
 def _same_images(results: Results, name: str, accuracy: float) -> str:
     """The interval over seeds leaves out that the test set is a sample."""
     run = next(run for run in results.runs if run.usable and run.cell.name == name)
-    n = len(run.predictions["labels"])
+    n = len(run.predictions.labels)
     error = 100 * binomial_error(accuracy, n)
     return (
         "On other test images every accuracy would move too: "

@@ -92,7 +92,7 @@ def errors(results: Results, experiment: str) -> Grid:
     rows = []
     for side in results.sides_of(experiment):
         predictions = [run.predictions for run in results.seeds(experiment, side).values()]
-        wrong = [p["predicted"] != p["labels"] for p in predictions]
+        wrong = [p.predicted != p.labels for p in predictions]
         mean = f"{np.mean([each.sum() for each in wrong]):.1f}" if wrong else text.NONE
         each = ", ".join(str(each.sum()) for each in wrong)
         rows.append(
@@ -103,11 +103,11 @@ def errors(results: Results, experiment: str) -> Grid:
 
 def errors_by_class(results: Results, first: Run) -> Grid:
     """Mean number of test images of each class that were taken for another."""
-    classes = first.predictions["logits"].shape[1]
+    classes = first.cell.experiment.spec.output_shape[-1]
     columns, sides = [], results.sides_of(first.cell.name)
     for side in sides:
         wrong = [
-            np.bincount(p["labels"][p["predicted"] != p["labels"]], minlength=classes)
+            np.bincount(p.labels[p.predicted != p.labels], minlength=classes)
             for p in (run.predictions for run in results.seeds(first.cell.name, side).values())
         ]
         columns.append([f"{n:.1f}" for n in np.mean(wrong, axis=0)] if wrong else [text.NONE] * classes)

@@ -10,9 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lockstep.config import Config
 from lockstep.discovery import REFERENCE
-from lockstep.report import certificates, figures, grids, pictures, runs, tables, text, verdicts
+from lockstep.report import certificates, figures, grids, pictures, tables, text, verdicts
 from lockstep.report.certificates import Certified
 from lockstep.report.divergence import divergence
 from lockstep.report.effects import page as effects
@@ -35,9 +34,10 @@ INDEX, CONFORMANCE, EFFECTS = "index.html", "conformance.html", "effects.html"
 ROBUSTNESS, SPEED = "robustness.html", "speed.html"
 
 
-def build(config: Config) -> Path:
+def build(results: Results) -> Path:
     """Write tables/, figures/ and pages into the config's reports folder; returns the path of index.html."""
-    results, certified = runs.read(config), certificates.read_all(config)
+    config = results.config
+    certified = certificates.read_all(config)
     frames = tables.build(results)
     tables.save(frames, config.reports / "tables")
     under_attack, timings = attacked.read(results), files.read(results)

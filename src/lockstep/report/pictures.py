@@ -24,9 +24,9 @@ SHOWN = 8
 def confusion(results: Results, run: Run) -> Figure:
     """Counts of (label, predicted), pooled over the seeds of the run's experiment and backend."""
     runs = list(results.seeds(run.cell.name, run.side).values())
-    classes = run.predictions["logits"].shape[1]
-    labels = np.concatenate([each.predictions["labels"] for each in runs])
-    predicted = np.concatenate([each.predictions["predicted"] for each in runs])
+    classes = run.cell.experiment.spec.output_shape[-1]
+    labels = np.concatenate([each.predictions.labels for each in runs])
+    predicted = np.concatenate([each.predictions.predicted for each in runs])
     counts = confusion_matrix(labels, predicted, labels=range(classes))
     wrong = np.where(np.eye(classes, dtype=bool), 0, counts)
     with canvas(5.4, 5.0) as figure:
@@ -59,7 +59,7 @@ def confusion(results: Results, run: Run) -> Figure:
 
 def filters(results: Results, runs: dict[Side, Run]) -> Figure:
     """The first layer's kernels of one experiment and seed, one panel per backend, one colour scale."""
-    kernels = {side: run.arrays("weights.npz")["conv1/kernel"] for side, run in runs.items()}
+    kernels = {side: run.array("weights.npz", "conv1/kernel") for side, run in runs.items()}
     first_side, first = next(iter(kernels.items()))
     run = runs[first_side]
     limit = max(float(np.abs(kernel).max()) for kernel in kernels.values())
@@ -114,7 +114,7 @@ def choose(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def probabilities(results: Results, run: Run, images: np.ndarray | None) -> Figure:
     """Softmax of some test digits as a heat map, each with its picture if there is one."""
-    logits, labels = run.predictions["logits"].astype(np.float64), run.predictions["labels"]
+    logits, labels = run.logits.astype(np.float64), run.predictions.labels
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares = exponentials / exponentials.sum(axis=1, keepdims=True)
     chosen = choose(shares, labels)
@@ -123,7 +123,7 @@ def probabilities(results: Results, run: Run, images: np.ndarray | None) -> Figu
         ratios = [1, classes * 1.15] if images is not None else [0.001, 1]
         pictures, axes = figure.subplots(1, 2, width_ratios=ratios)
         pictures.set_axis_off()
-        shown = () if images is None else images[run.predictions["index"][chosen]]
+        shown = () if images is None else images[run.array("predictions.npz", "index")[chosen]]
         for row, image in enumerate(shown):
             pictures.imshow(image.squeeze(), cmap="gray_r", extent=(0, 0.92, row + 0.46, row - 0.46))
             pictures.set(xlim=(0, 0.92), ylim=(len(chosen) - 0.5, -0.5))

@@ -21,7 +21,7 @@ from lockstep.config import Cell, Config
 from lockstep.data import store
 from lockstep.discovery import find
 from lockstep.experiment import Experiment
-from lockstep.inside import Activity
+from lockstep.inside import Activity, looked_at
 from lockstep.results import SCHEMA
 from lockstep.training import Epoch
 
@@ -36,6 +36,15 @@ class Side(NamedTuple):
 
     backend: str
     device: str
+
+
+class Predictions(NamedTuple):
+    """Of the test images, as far as it is kept of every run."""
+
+    labels: np.ndarray
+    predicted: np.ndarray
+    looked_at: np.ndarray
+    """The logits of the images that the inside of the network was measured on."""
 
 
 @dataclass(frozen=True)
@@ -70,22 +79,34 @@ class Run:
             r["value"] for r in rows if (r["split"], r["metric"], r["condition"]) == ("test", metric, "")
         )
 
-    def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """All arrays of one of the cell's .npz files."""
-        with np.load(self.folder / name, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+    def array(self, file: str, name: str) -> np.ndarray:
+        """One array of one of the cell's .npz files."""
+        with np.load(self.folder / file, allow_pickle=False) as arrays:
+            return np.asarray(arrays[name])
+
+    def names(self, file: str) -> set[str]:
+        """Of the arrays in one of the cell's .npz files, which are not read."""
+        with np.load(self.folder / file, allow_pickle=False) as arrays:
+            return set(arrays.files)
+
+    @property
+    def logits(self) -> np.ndarray:
+        """Of the test images, read anew each time: those of a thousand runs fill a computer's memory."""
+        return self.array("predictions.npz", "logits")
 
     @cached_property
-    def predictions(self) -> dict[str, np.ndarray]:
-        """logits, labels and index of the test images, and the classes that the logits predict."""
-        arrays = self.arrays("predictions.npz")
-        return arrays | {"predicted": arrays["logits"].argmax(axis=-1)}
+    def predictions(self) -> Predictions:
+        logits, labels = self.logits, self.array("predictions.npz", "labels")
+        if len(logits) != len(labels):
+            raise ValueError("predictions.npz has arrays of different lengths")
+        predicted = logits.argmax(axis=-1).astype(np.min_scalar_type(logits.shape[-1]))
+        return Predictions(labels, predicted, logits[looked_at(len(logits))])
 
     @cached_property
     def history(self) -> pd.DataFrame:
         return pd.read_csv(self.folder / "history.csv")
 
-    @property
+    @cached_property
     def units(self) -> pd.DataFrame:
         """What its activation layers did, epoch by epoch."""
         return pd.read_csv(self.folder / "units.csv")
@@ -222,21 +243,19 @@ def _check(run: Run) -> None:
     _ = run.provenance["identity"]["harness"], run.provenance["machine"]["system"], run.provenance["times"]
     run.history[[column.name for column in fields(Epoch)]].astype(float)
     run.units[[column.name for column in fields(Activity)]].astype({"dead": float, "zeros": float})
-    _ = run.arrays("functions.npz")["z"]
-    arrays = run.predictions
-    if not len(arrays["logits"]) == len(arrays["labels"]) == len(arrays["index"]):
+    _ = run.array("functions.npz", "z")
+    images = len(run.predictions.labels)
+    if len(run.array("predictions.npz", "index")) != images:
         raise ValueError("predictions.npz has arrays of different lengths")
+    weights = run.cell.experiment.spec.weights.keys()
     for name in ("weights.npz", "best.npz"):
-        if run.arrays(name).keys() != run.cell.experiment.spec.weights.keys():
+        if run.names(name) != weights:
             raise ValueError(f"{name} does not hold the weights of the spec")
     if run.usable:
         tested = {
             row["n"] for row in run.metrics["measurements"] if row["split"] == "test" and not row["condition"]
         }
-        if (
-            tested != {len(arrays["logits"])}
-            or not np.isfinite([run.test(metric) for metric in METRICS]).all()
-        ):
+        if tested != {images} or not np.isfinite([run.test(metric) for metric in METRICS]).all():
             raise ValueError("metrics.json and predictions.npz do not fit each other")
 
 

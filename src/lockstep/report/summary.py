@@ -6,16 +6,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lockstep.config import Config
 from lockstep.report import text
 from lockstep.report.certificates import read_all
-from lockstep.report.runs import Results, read
+from lockstep.report.runs import Results
 from lockstep.statistics import estimate
 
 
-def show(config: Config, console: Console) -> None:
+def show(results: Results, console: Console) -> None:
     """Print accuracies, cells without a plain result, and the path of the report."""
-    results = read(config)
     done, total = sum(run.usable for run in results.runs), len(results.runs)
     console.print(f"{done} of {total} runs completed; mean ± SD over seeds:")
     console.print(_accuracies(results))
@@ -23,8 +21,9 @@ def show(config: Config, console: Console) -> None:
     if problems.row_count:
         console.print(problems)
     console.print("Conformance, by lockstep verify:")
-    for each in read_all(config):
+    for each in read_all(results.config):
         console.print(Text(f"  {results.label(each.side)}: {each.summary}"))
+    config = results.config
     page = config.reports / "index.html"
     hint = f"Report: {page}" if page.exists() else f"No report yet: lockstep report --config {config.path}"
     console.print(Text(hint))

@@ -163,7 +163,7 @@ def points(value: Estimate) -> Row:
 
 
 def _churn(first: Run, second: Run) -> float:
-    return churn(first.predictions["predicted"], second.predictions["predicted"])
+    return churn(first.predictions.predicted, second.predictions.predicted)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -28,7 +28,7 @@ def sheet(run: Run, images: np.ndarray) -> Figure:
     """The first image of the source that is no test image, and augmented versions of it."""
     experiment = run.cell.experiment
     assert experiment.augmentation is not None
-    tested = set(run.predictions["index"].tolist())
+    tested = set(run.array("predictions.npz", "index").tolist())
     place = next(place for place in range(len(images)) if place not in tested)
     original = images[place]
     copies = np.repeat(original[np.newaxis], SHOWN, axis=0)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lockstep.report.runs import Results, Run, Side
+from lockstep.results import read_npz
 from lockstep.spec import Activation, Spec
 
 COLUMNS: list[str] = [
@@ -47,7 +48,7 @@ def functions(results: Results) -> Iterable[dict[str, Any]]:
             for label in labels(run.cell.experiment.spec):
                 first.setdefault((label, run.side), run)
     for (label, side), run in first.items():
-        arrays = run.arrays("functions.npz")
+        arrays = read_npz(run.folder / "functions.npz")
         if f"{label}/value" not in arrays:
             continue
         exact = formula(label, arrays["z"])

@@ -64,11 +64,10 @@ def _measured(run: Run) -> Iterable[tuple[str, float, str, float, int]]:
 def _whole(run: Run) -> Iterable[tuple[str, float, str, float, int]]:
     """The network as it is used, on the very images that its inside was measured on, from its logits."""
     sizes = {images for *_, images in _measured(run)}
-    logits, labels = run.predictions["logits"], run.predictions["labels"]
-    rows = looked_at(len(labels))
-    if sizes != {len(rows)}:
+    labels = run.predictions.labels[looked_at(len(run.predictions.labels))]
+    if sizes != {len(labels)}:
         return
-    for row in quality(probabilities(logits[rows]), labels[rows], ""):
+    for row in quality(probabilities(run.predictions.looked_at), labels, ""):
         yield WHOLE, math.nan, row["metric"], row["value"], row["n"]
 
 

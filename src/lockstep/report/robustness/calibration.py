@@ -48,9 +48,9 @@ def grid(robustness: Robustness) -> Grid:
 
 def bins(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(mean confidence, accuracy, count) of each bin that has test images."""
-    shares = probabilities(run.predictions["logits"])
+    shares = probabilities(run.logits)
     confidence = shares.max(axis=1)
-    right = run.predictions["predicted"] == run.predictions["labels"]
+    right = run.predictions.predicted == run.predictions.labels
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     counts = np.bincount(place, minlength=BINS)
     used = counts > 0
