@@ -23,7 +23,7 @@ from lockstep.report.findings import can_be_fooled, findings, how_fast, same_run
 from lockstep.report.robustness import attacked
 from lockstep.report.robustness import page as robustness
 from lockstep.report.robustness.attacked import Robustness
-from lockstep.report.runs import Results, Run, Side
+from lockstep.report.runs import FILTERS, Results, Run, Side
 from lockstep.report.speed import files
 from lockstep.report.speed import page as speed
 from lockstep.report.speed.timings import Timings
@@ -77,7 +77,7 @@ def _figures(results: Results, certified: list[Certified], frames: dict[str, Any
         yield figures.pair_differences(results)
     yield pictures.confusion(results, first)
     yield pictures.probabilities(results, first, _images(results, first))
-    if "conv1/kernel" in first.cell.experiment.spec.weights:
+    if FILTERS in first.cell.experiment.spec.weights:
         yield pictures.filters(results, _same_start(results, first))
 
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from sklearn.metrics import confusion_matrix
 
 from lockstep.data import store
-from lockstep.report.runs import Results, Run, Side
+from lockstep.report.runs import FILTERS, Results, Run, Side
 from lockstep.report.style import INK, WIDTH, Figure, canvas, finish, space
 from lockstep.spec import Conv2D, Padding
 
@@ -59,7 +59,7 @@ def confusion(results: Results, run: Run) -> Figure:
 
 def filters(results: Results, runs: dict[Side, Run]) -> Figure:
     """The first layer's kernels of one experiment and seed, one panel per backend, one colour scale."""
-    kernels = {side: run.array("weights.npz", "conv1/kernel") for side, run in runs.items()}
+    kernels = {side: run.array("weights.npz", FILTERS) for side, run in runs.items()}
     first_side, first = next(iter(kernels.items()))
     run = runs[first_side]
     limit = max(float(np.abs(kernel).max()) for kernel in kernels.values())

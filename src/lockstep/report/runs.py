@@ -47,6 +47,10 @@ class Predictions(NamedTuple):
     """The logits of the images that the inside of the network was measured on."""
 
 
+FILTERS = "conv1/kernel"
+"""The one weight that is drawn."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A cell and its results.  Numbers are read only from those with `usable` True."""
@@ -251,6 +255,8 @@ def _check(run: Run) -> None:
     for name in ("weights.npz", "best.npz"):
         if run.names(name) != weights:
             raise ValueError(f"{name} does not hold the weights of the spec")
+    if FILTERS in weights:
+        _ = run.array("weights.npz", FILTERS)
     if run.usable:
         tested = {
             row["n"] for row in run.metrics["measurements"] if row["split"] == "test" and not row["condition"]
