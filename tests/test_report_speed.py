@@ -154,7 +154,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
 
 @pytest.fixture(scope="module")
 def index(config: Config) -> Path:
-    return build(config)
+    return build(runs.read(config))
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +270,7 @@ def test_batch_sizes_and_older_files(config: Config, tmp_path: Path):
     older = replace(config, results=tmp_path / "results", reports=tmp_path / "reports")
     for threads in (1, 2):
         write_json(older.speed_file(threads), timed(config, threads, CLEAR, newer=False))
-    text = plain(build(older).with_name("speed.html"))
+    text = plain(build(runs.read(older)).with_name("speed.html"))
     for section in ("Batch size", "Time to an accuracy", "Beside plain scripts"):
         assert section not in text
     assert "beta trains fastest" in text
@@ -313,7 +313,7 @@ def test_a_file_that_does_not_fit_is_named(
 
 
 def test_nothing_is_timed_yet(config: Config, tmp_path: Path):
-    made = build(replace(config, results=tmp_path / "nowhere", reports=tmp_path / "reports"))
+    made = build(runs.read(replace(config, results=tmp_path / "nowhere", reports=tmp_path / "reports")))
     text = plain(made.with_name("speed.html"))
     assert "How fast are the backends? Not measured yet." in text
     assert "1 thread: not timed yet: run snakemake" in text
@@ -323,7 +323,7 @@ def test_nothing_is_timed_yet(config: Config, tmp_path: Path):
 
 
 def test_a_config_that_times_nothing_says_how_to_ask(config: Config, tmp_path: Path):
-    made = build(replace(config, speed=None, reports=tmp_path))
+    made = build(runs.read(replace(config, speed=None, reports=tmp_path)))
     text = plain(made.with_name("speed.html"))
     assert "This config times nothing. With a section speed: {}" in text
     assert "How fast are the backends?" not in made.read_text()
