@@ -47,10 +47,10 @@ def test_conv2d(size, stride, channels, filters, rows, columns, seed):
 def test_one_thread_and_several_give_the_same_bits():
     spec, adam = SPECS["classroom"], Adam()
     rng = np.random.default_rng(0)
-    images = rng.random((2, 11, *spec.input_shape), dtype=np.float32)  # not a whole number of blocks
-    targets = np.eye(10, dtype=np.float32)[rng.integers(0, 10, (2, 11))]
+    images = rng.random((2, 37, *spec.input_shape), dtype=np.float32)  # not a whole number of blocks
+    targets = np.eye(10, dtype=np.float32)[rng.integers(0, 10, (2, 37))]
     masks = {
-        name: rng.integers(0, 2, (2, 11, *node.input_shape)).astype(np.uint8)
+        name: rng.integers(0, 2, (2, 37, *node.input_shape)).astype(np.uint8)
         for name, node in spec.dropouts.items()
     }
     states = []

@@ -22,8 +22,9 @@ api = 1
 runs_on = ("cpu",)
 
 IMAGES = 16  # at a time: their patches stay in the cache, and Python's share of the time is small
-COLUMNS = 256  # of a matrix product
-ADAM = 2**16  # weights: Adam makes ten passes over a block, which then stays in the cache
+COLUMNS = 512  # of a matrix product,
+SMALL = 2**22  # unless it has fewer multiplications, which are done before another thread has woken up
+ADAM = 2**17  # weights: Adam makes a dozen passes over a block, which then stays in the cache
 
 
 class NumpyBackend(Backend):
@@ -197,6 +198,8 @@ class NumpyBackend(Backend):
         return results
 
     def _product(self, a, b):
+        if a.size * b.shape[1] < SMALL:
+            return a @ b
         y = np.empty((len(a), b.shape[1]), self.dtype)
 
         def some(start):

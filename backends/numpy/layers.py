@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 Array = np.ndarray
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -26,7 +25,7 @@ def conv2d(x: Array, kernel: Array, bias: Array, pads: Pads, stride: int) -> tup
     """
     size, _, channels, filters = kernel.shape
     padded = np.pad(x, ((0, 0), *pads, (0, 0))) if np.any(pads) else x
-    windows = sliding_window_view(padded, (size, size), (1, 2))[:, ::stride, ::stride]
+    windows = _windows(np.ascontiguousarray(padded), size, stride)
     rows, columns = windows.shape[1:3]
     y = (_patches(windows) @ kernel.reshape(-1, filters)).reshape(len(x), rows, columns, filters)
     y += bias
@@ -41,12 +40,26 @@ def conv2d(x: Array, kernel: Array, bias: Array, pads: Pads, stride: int) -> tup
         for i in range(size):
             # A product per kernel position keeps what is added contiguous; a row of them fits the cache.
             spread = np.matmul(part, kernel[i].transpose(0, 2, 1)).reshape(size, *y.shape[:-1], channels)
+            by_rows = by_padded[:, i : i + rows * stride : stride]
             for j in range(size):
-                by_padded[:, i : i + rows * stride : stride, j : j + columns * stride : stride] += spread[j]
+                here = by_rows[:, :, j : j + columns * stride : stride]
+                np.add(here, spread[j], out=here)
         (top, _), (left, _) = pads
         return by_padded[:, top : top + x.shape[1], left : left + x.shape[2]], gradients
 
     return y, pullback
+
+
+def _windows(x: Array, size: int, stride: int) -> Array:
+    """What a kernel sees: [B, rows, columns, C, k, k], a view of contiguous x [B, H, W, C].
+
+    `sliding_window_view` with steps, whose Python takes so long that other threads wait for it.
+    """
+    batch, height, width, channels = x.shape
+    rows, columns = (height - size) // stride + 1, (width - size) // stride + 1
+    by_image, by_row, by_column, by_channel = x.strides
+    strides = (by_image, stride * by_row, stride * by_column, by_channel, by_row, by_column)
+    return np.ndarray((batch, rows, columns, channels, size, size), x.dtype, x, strides=strides)
 
 
 def _patches(windows: Array) -> Array:
@@ -69,21 +82,39 @@ def dense(x: Array, kernel: Array, bias: Array, product: Product = np.matmul) ->
 
 def max_pool(x: Array, size: int) -> tuple[Array, Pullback]:
     """The cotangent goes to the first maximum of each window in row-major order."""
-    positions = list(_positions(x, size))
-    y = x[positions[0]].copy()
-    for position in positions[1:]:
-        np.maximum(y, x[position], out=y)
+    batch, height, width, channels = x.shape
+    rows, columns = height // size, width // size
+    inside = x[:, : rows * size, : columns * size]
+    across, pull_across = _maximum(inside.reshape(batch, rows * size, columns, size, channels))
+    y, pull_down = _maximum(across.reshape(batch, rows, size, columns * channels))
 
     def pullback(cotangent: Array) -> Array:
-        by_x = np.zeros_like(x)
-        free = np.ones(y.shape, bool)
-        for position in positions:
-            here = (x[position] == y) & free
-            free ^= here
-            np.multiply(cotangent, here, out=by_x[position])
+        by_across = pull_down(cotangent.reshape(y.shape)).reshape(across.shape)
+        by_inside = pull_across(by_across).reshape(inside.shape)
+        if by_inside.shape == x.shape:
+            return by_inside
+        return np.pad(by_inside, ((0, 0), (0, height - rows * size), (0, width - columns * size), (0, 0)))
+
+    return y.reshape(batch, rows, columns, channels), pullback
+
+
+def _maximum(x: Array) -> tuple[Array, Pullback]:
+    """Along the last axis but one; the cotangent goes to the first of equals."""
+    parts = [x[..., i, :] for i in range(x.shape[-2])]
+    best = [parts[0]]
+    for part in parts[1:]:
+        best.append(np.maximum(best[-1], part))
+
+    def pullback(cotangent: Array) -> Array:
+        if len(parts) == 1:
+            return cotangent
+        by_x = np.empty(x.shape, x.dtype)
+        for i in reversed(range(1, len(parts))):
+            np.multiply(cotangent, best[i - 1] < parts[i], out=by_x[..., i, :])
+            cotangent = np.subtract(cotangent, by_x[..., i, :], out=by_x[..., 0, :])
         return by_x
 
-    return y, pullback
+    return best[-1], pullback
 
 
 def avg_pool(x: Array, size: int) -> tuple[Array, Pullback]:
