@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -206,6 +207,12 @@ def project(root: Path, config: str) -> Iterator[Config]:
         discovery.plugins.cache_clear()
         yield load(root / "config.yaml")
     discovery.plugins.cache_clear()
+
+
+def plain(page: Path) -> str:
+    """A page as it is read: without pictures and tags."""
+    read = re.sub(r"<(svg|style).*?</\1>", " ", page.read_text(), flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", read).replace("\N{NO-BREAK SPACE}", " ").split())
 
 
 def table(page: Path, name: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from fake_results import Fake, project, table, write_images
+from fake_results import Fake, plain, project, table, write_images
 
 from lockstep import cell
 from lockstep.config import Config
@@ -133,12 +133,6 @@ def only(config: Config, tmp_path: Path) -> Callable[..., str]:
         )
 
     return built
-
-
-def plain(path: Path) -> str:
-    """A page as it is read: without pictures and tags."""
-    html = re.sub(r"<(svg|style).*?</\1>", " ", path.read_text(), flags=re.DOTALL)
-    return " ".join(re.sub(r"<[^>]+>", " ", html).replace("\N{NO-BREAK SPACE}", " ").split())
 
 
 def effects(index: Path) -> pd.DataFrame:

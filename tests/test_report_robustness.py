@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_results import REASON, Fake, project, table, write_images
+from fake_results import REASON, Fake, plain, project, table, write_images
 
 from lockstep import identity
 from lockstep.attacks import honesty
@@ -117,12 +117,6 @@ def index(config: Config) -> Path:
 @pytest.fixture(scope="module")
 def page(index: Path) -> str:
     return plain(index.with_name("robustness.html"))
-
-
-def plain(path: Path) -> str:
-    """A page as it is read: without pictures and tags."""
-    read = re.sub(r"<(svg|style).*?</\1>", " ", path.read_text(), flags=re.DOTALL)
-    return " ".join(re.sub(r"<[^>]+>", " ", read).replace("\N{NO-BREAK SPACE}", " ").split())
 
 
 def test_every_attacked_run_has_an_outcome(robustness: Robustness, page: str):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_results import project, table
+from fake_results import plain, project, table
 
 from lockstep.config import Config
 from lockstep.report import build, runs
@@ -132,12 +132,6 @@ def timings(config: Config, *contents: dict[str, Any]) -> Timings:
 def said(config: Config, *contents: dict[str, Any]) -> tuple[str, str]:
     answer, details = lead.answer(timings(config, *contents))
     return answer, " ".join(details)
-
-
-def plain(path: Path) -> str:
-    """A page as it is read: without pictures and tags."""
-    read = re.sub(r"<(svg|style).*?</\1>", " ", path.read_text(), flags=re.DOTALL)
-    return " ".join(re.sub(r"<[^>]+>", " ", read).replace("\N{NO-BREAK SPACE}", " ").split())
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from lockstep.statistics import estimate
 
 def show(results: Results, console: Console) -> None:
     """Print accuracies, cells without a plain result, and the path of the report."""
+    config = results.config
     done, total = sum(run.usable for run in results.runs), len(results.runs)
     console.print(f"{done} of {total} runs completed; mean ± SD over seeds:")
     console.print(_accuracies(results))
@@ -21,9 +22,8 @@ def show(results: Results, console: Console) -> None:
     if problems.row_count:
         console.print(problems)
     console.print("Conformance, by lockstep verify:")
-    for each in read_all(results.config):
+    for each in read_all(config):
         console.print(Text(f"  {results.label(each.side)}: {each.summary}"))
-    config = results.config
     page = config.reports / "index.html"
     hint = f"Report: {page}" if page.exists() else f"No report yet: lockstep report --config {config.path}"
     console.print(Text(hint))
