@@ -287,7 +287,8 @@ def test_the_training_path_is_listed_once_and_truly(tmp_path):
     train = ["train", "--experiment", "tiny", "--backend", "numpy", "--config", str(path)]
     done = subprocess.run([sys.executable, "-c", script, *train], capture_output=True, text=True, check=True)
     imported = {name.removeprefix("lockstep.") for name in done.stderr.splitlines()[-1].split()}
-    assert imported - {"cli", "progress"} == set(TRAINING_PATH)  # these two only print
+    printing = {name for name in imported if name.split(".")[0] in ("cli", "progress")}
+    assert imported - printing == set(TRAINING_PATH)
 
 
 def test_a_process_that_waited_takes_the_result_it_waited_for(tmp_path, monkeypatch):

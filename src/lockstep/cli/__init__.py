@@ -1,0 +1,34 @@
+"""The command line.  Snakemake is the interface to the whole; a command here does one thing."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from lockstep import process
+from lockstep.cli import extend, measure, prove, run  # noqa: F401  their commands
+from lockstep.cli.shared import app
+from lockstep.errors import LockstepError, one_line
+
+__all__ = ["app", "main"]
+INTERRUPTED = 130  # how typer ends after Ctrl-C
+
+
+def main() -> None:
+    """Run a command; whatever goes wrong is one line on stderr and exit status 1."""
+    process.prepare()  # before a command imports NumPy, which starts its thread pool
+    try:
+        app()
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            print(
+                "lockstep: interrupted; training goes on from its last checkpoint when it is run again",
+                file=sys.stderr,
+            )
+        raise
+    except Exception as error:
+        if os.environ.get("LOCKSTEP_TRACEBACK"):
+            raise
+        known = isinstance(error, LockstepError | OSError)
+        hint = "" if known else "; this is a bug: set LOCKSTEP_TRACEBACK=1 to see where, and report it"
+        sys.exit(f"lockstep: {one_line(error)}{hint}")

@@ -1,0 +1,76 @@
+"""Commands for those who write backends and configs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from lockstep.cli.shared import DEFAULT, ConfigOption, app, out
+from lockstep.errors import LockstepError
+
+
+@app.command(rich_help_panel="extend")
+def spec(
+    config: ConfigOption = DEFAULT,
+    experiment: Annotated[str | None, typer.Option(help="default: the first")] = None,
+) -> None:
+    """Print an experiment's layers: shapes, receptive fields, parameters and FLOPs."""
+    from lockstep.config import load
+    from lockstep.layer_table import layer_table
+
+    settings = load(config)
+    name = experiment or next(iter(settings.experiments))
+    if name not in settings.experiments:
+        raise LockstepError(f"{config}: no experiment {name!r}; it has: {', '.join(settings.experiments)}")
+    out.print(layer_table(name, settings.experiments[name].spec))
+
+
+@app.command(rich_help_panel="extend")
+def backends() -> None:
+    """List the backends that are found: versions, devices, or why one cannot be used."""
+    from lockstep.discovery import plugins
+
+    table = Table()
+    for column in ("backend", "versions", "devices", "folder"):
+        table.add_column(column, overflow="fold")
+    for plugin in plugins().values():
+        versions = ", ".join(f"{name} {version}" for name, version in plugin.versions().items())
+        table.add_row(plugin.name, versions, plugin.missing() or _devices(plugin.name), _short(plugin.folder))
+    out.print(table)
+
+
+def _devices(name: str) -> str:
+    """Asked in a process of its own: one process holds one framework."""
+    child = subprocess.run(
+        [sys.executable, "-m", "lockstep", "describe", name], capture_output=True, text=True
+    )
+    if child.returncode:
+        return (child.stderr.strip().splitlines() or ["no answer"])[-1]
+    return ", ".join(json.loads(child.stdout.splitlines()[-1])["devices"]) or "none usable here"
+
+
+def _short(folder: Path) -> str:
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
+
+
+@app.command("describe", rich_help_panel="extend")
+def describe_backend(name: Annotated[str, typer.Argument()]) -> None:
+    """Print one backend's devices and environment as JSON."""
+    from lockstep import discovery
+
+    backend = discovery.load(discovery.find(name))
+    print(json.dumps({"devices": list(backend.devices()), "environment": dict(backend.environment())}))
+
+
+@app.command(rich_help_panel="extend")
+def schema() -> None:
+    """Print the JSON schema of config files, for editors."""
+    from lockstep.config import schema as config_schema
+
+    print(json.dumps(config_schema(), indent=2))

@@ -1,0 +1,56 @@
+"""Commands that prove something, or try to break it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lockstep.cli.shared import app, out
+
+
+@app.command(rich_help_panel="prove")
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="BACKEND...", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--all", help="every installed backend")] = False,
+    device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
+    tier: Annotated[
+        list[str], typer.Option(help="T0 to T7, or a range as T0..T6; several with commas or repeated")
+    ] = ["T0..T4"],  # noqa: B006  typer reads it
+    steps: Annotated[int, typer.Option(min=1, help="of T5")] = 500,
+    pairs: Annotated[int, typer.Option(min=1, help="of T6")] = 8,
+    references: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="keep the reference's runs of T5 to T7 here")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="write certificates")
+    ] = None,
+) -> None:
+    """Certify that a backend computes the same run as NumPy in float64; exit status 1 if it falls short."""
+    from lockstep.conformance import certificate, terminal
+
+    requests = terminal.requests(names or [], every, device, tier, steps, pairs, out)
+    made = terminal.verify(requests, references, every, out)
+    if json_file:
+        certificate.write(json_file, made)
+    if any(each.falls_short for each in made):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="prove")
+def attack(
+    folder: Annotated[Path, typer.Argument(metavar="CELL", help="folder of a finished cell")],
+    more: Annotated[list[float] | None, typer.Argument(metavar="", show_default=False)] = None,
+    name: Annotated[list[str], typer.Option("--attack", help="fgsm, pgd, ...; may be repeated")] = ["fgsm"],  # noqa: B006  typer reads it
+    eps: Annotated[list[float], typer.Option(help="one or more, of pixels in [0, 1]")] = [0.1, 0.2, 0.3],  # noqa: B006
+    steps: Annotated[int, typer.Option(min=1, help="of iterated attacks")] = 40,
+    images: Annotated[int, typer.Option(min=1, help="test images, from all over the set")] = 500,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="of random starts and noise")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write accuracies")] = None,
+) -> None:
+    """Accuracy of a trained cell under attack: `lockstep attack CELL --attack pgd --eps 0.1 0.2 0.3`."""
+    from lockstep import trained
+    from lockstep.attacks import terminal
+
+    terminal.run(trained.read(folder), name, [*eps, *(more or [])], steps, images, seed, json_file, out)

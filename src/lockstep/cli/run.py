@@ -1,0 +1,161 @@
+"""Commands that Snakemake's rules call, and that a person calls to do one thing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from lockstep.cli.shared import DEFAULT, BackendsOption, ConfigOption, app, out
+from lockstep.errors import LockstepError
+
+
+@app.command(rich_help_panel="run")
+def train(
+    experiment: Annotated[str, typer.Option(help="name in the config")],
+    backend: Annotated[str, typer.Option(help="name of a backend")],
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1)] = 0,
+    device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
+    config: ConfigOption = DEFAULT,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            "--tensorboard", metavar="FOLDER", help="write TensorBoard events here; default: the config's"
+        ),
+    ] = None,
+) -> None:
+    """Train and evaluate one cell; a killed run goes on where it stopped."""
+    from lockstep import cell as cells
+    from lockstep.config import load
+    from lockstep.progress import watching
+
+    settings = load(config)
+    cell = settings.cell(experiment, backend, device, seed)
+    folder = events or settings.tensorboard
+    with watching(cell) as watcher:
+        if folder:
+            from lockstep import tensorboard
+
+            metrics = tensorboard.run(folder, settings, cell, watcher)
+        else:
+            metrics = cells.run(settings, cell, watcher)
+    if metrics["outcome"] == "completed":
+        rows = [row for row in metrics["measurements"] if row["split"] == "test" and not row["condition"]]
+        test = {row["metric"]: row["value"] for row in rows}
+        text = f"test accuracy {test['accuracy']:.4f}, cross-entropy {test['cross_entropy']:.4f}"
+    else:
+        text = f"{metrics['outcome']}: {metrics['reason']}"
+    out.print(f"{cell}: {text}", highlight=False)
+
+
+@app.command(rich_help_panel="run")
+def data(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = None,
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Decode a config's data sources once, for every cell to read; all of them, or those named."""
+    from lockstep.config import load
+    from lockstep.data import sources, store
+    from lockstep.progress import decoding
+
+    settings = load(config)
+    for name in names or settings.sources:
+        if name not in settings.sources:
+            raise LockstepError(
+                f"{config}: no data source {name!r}; its experiments read: {', '.join(settings.sources)}"
+            )
+    for name in names or settings.sources:
+        setting = settings.sources[name]
+        folder = settings.data_path(setting)
+        with decoding(name, sources.find(setting).listed) as advance:
+            sources.ensure(setting, folder, advance)
+        out.print(store.summary(folder), highlight=False, markup=False)
+
+
+@app.command(rich_help_panel="run")
+def robustness(
+    experiment: Annotated[str, typer.Option(help="name in the config")],
+    backend: Annotated[str, typer.Option(help="name of a backend")],
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1)] = 0,
+    device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Attack one finished cell as the config's `attacks` say, for the report."""
+    from lockstep.attacks import robustness as attacked
+    from lockstep.config import load
+    from lockstep.progress import counting
+
+    settings = load(config)
+    cell = settings.cell(experiment, backend, device, seed)
+    out.print(f"{cell}: {attacked.run(settings, cell, counting)}", highlight=False)
+
+
+@app.command(rich_help_panel="run")
+def transfer(
+    backend: Annotated[str, typer.Option(help="name of a backend")],
+    device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Show one backend's networks the images that were attacked on every network, for the report."""
+    from lockstep.attacks import transfer as attacks
+    from lockstep.config import load
+
+    attacks.run(load(config), backend, device)
+
+
+@app.command(rich_help_panel="run")
+def plan(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> None:
+    """Print the cells, which are done, and an estimate of minutes and disk."""
+    from lockstep import plan as plans
+    from lockstep.config import load, selection
+
+    settings = load(config, selection(backends))
+    planned = plans.plan(settings)
+    table = Table(title=f"{config}: {len(planned)} cells", title_justify="left")
+    for column in ("experiment", "backend", "device", "seed", "state"):
+        table.add_column(column)
+    table.add_column("min", justify="right")
+    for row in planned:
+        cell = row.cell
+        minutes = f"{row.minutes:.1f}" if row.minutes else ""
+        table.add_row(cell.name, cell.backend, cell.device, str(cell.seed), row.state, minutes)
+    out.print(table)
+    cores = os.cpu_count() or 1
+    stages = plans.stages(settings, planned, cores)
+    budget = Table("stage", title="Budget", title_justify="left")
+    for column in ("done", "to do", f"min on {cores} cores"):
+        budget.add_column(column, justify="right")
+    for stage in stages:
+        budget.add_row(stage.name, str(stage.done), str(stage.waiting), f"{stage.minutes:.1f}")
+    out.print(budget)
+    out.print(
+        f"{sum(stage.done for stage in stages)} jobs done, {sum(stage.waiting for stage in stages)} to do: "
+        f"roughly {sum(stage.minutes for stage in stages):.0f} min on {cores} cores; "
+        f"{sum(row.megabytes for row in planned):,.0f} MB of results in {settings.results}"
+    )
+
+
+@app.command(rich_help_panel="run")
+def report(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> None:
+    """Build tables and pages from the results that are there, and print a summary."""
+    from lockstep.config import load, selection
+    from lockstep.report import build
+    from lockstep.report.runs import read
+    from lockstep.report.summary import show
+
+    results = read(load(config, selection(backends)))
+    build(results)
+    show(results, out)
+
+
+@app.command(rich_help_panel="run")
+def summary(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> None:
+    """Print accuracy per experiment and backend, what failed, and where the report is."""
+    from lockstep.config import load, selection
+    from lockstep.report.runs import read
+    from lockstep.report.summary import show
+
+    show(read(load(config, selection(backends))), out)

@@ -1,0 +1,24 @@
+"""What all commands share: the application, its console, and options that several of them take."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    help="One CNN spec, every backend, step for step.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="config file", metavar="FILE")]
+BackendsOption = Annotated[
+    str | None, typer.Option("--backends", help="a subset, separated by commas", metavar="NAMES")
+]
+DEFAULT = Path("config/config.yaml")
