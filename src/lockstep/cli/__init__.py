@@ -6,9 +6,10 @@ import os
 import sys
 
 from lockstep import process
-from lockstep.cli import extend, measure, prove, run  # noqa: F401  their commands
 from lockstep.cli.shared import app
 from lockstep.errors import LockstepError, one_line
+
+from lockstep.cli import run, prove, measure, extend  # isort: skip  # noqa: F401  in the order of `--help`
 
 __all__ = ["app", "main"]
 INTERRUPTED = 130  # how typer ends after Ctrl-C
