@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lockstep.discovery import REFERENCE
-from lockstep.report import certificates, figures, grids, pictures, tables, text, verdicts
+from lockstep.report import certificates, figures, grids, pictures, site, tables, text, verdicts
 from lockstep.report.certificates import Certified
 from lockstep.report.divergence import divergence
 from lockstep.report.effects import page as effects
@@ -24,14 +24,12 @@ from lockstep.report.robustness import attacked
 from lockstep.report.robustness import page as robustness
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.runs import FILTERS, Results, Run, Side
+from lockstep.report.site import Page
 from lockstep.report.speed import files
 from lockstep.report.speed import page as speed
 from lockstep.report.speed.timings import Timings
 from lockstep.report.style import Figure
 from lockstep.results import write_text
-
-INDEX, CONFORMANCE, EFFECTS = "index.html", "conformance.html", "effects.html"
-ROBUSTNESS, SPEED = "robustness.html", "speed.html"
 
 
 def build(results: Results) -> Path:
@@ -48,17 +46,15 @@ def build(results: Results) -> Path:
         drawn |= {figure.name: figure for figure in speed.figures(timings)}
     for figure in drawn.values():
         write_text(config.reports / "figures" / f"{figure.name}.svg", figure.svg)
-    engine = _engine(results, frames, drawn)
-    contents = {
-        CONFORMANCE: _conformance(results, certified),
-        EFFECTS: _effects(results, frames),
-        ROBUSTNESS: _robustness(under_attack),
-        SPEED: _speed(timings),
-        INDEX: _index(results, certified, frames),
-    }
-    for name, content in contents.items():
-        write_text(config.reports / name, engine.get_template(f"{name}.j2").render(content))
-    return config.reports / INDEX
+    pages = [
+        Page("index.html", "Summary", "index.html.j2", _index(results, certified, frames)),
+        Page("conformance.html", "Conformance", "conformance.html.j2", _conformance(results, certified)),
+        Page("effects.html", "Effects", "effects.html.j2", _effects(results, frames)),
+        Page("robustness.html", "Robustness", "robustness.html.j2", _robustness(under_attack)),
+        Page("speed.html", "Speed", "speed.html.j2", _speed(timings)),
+    ]
+    site.write(pages, _engine(results, frames, drawn), config.reports)
+    return config.reports / pages[0].file
 
 
 def _figures(results: Results, certified: list[Certified], frames: dict[str, Any]) -> Iterator[Figure]:
