@@ -20,6 +20,7 @@ from lockstep.report.environment import environment
 from lockstep.report.equivalence import margins
 from lockstep.report.explanation import paragraphs
 from lockstep.report.findings import can_be_fooled, findings, how_fast, same_run, what_settings_do
+from lockstep.report.model import pages as models
 from lockstep.report.robustness import attacked
 from lockstep.report.robustness import page as robustness
 from lockstep.report.robustness.attacked import Robustness
@@ -44,6 +45,8 @@ def build(results: Results) -> Path:
         drawn |= {figure.name: figure for figure in robustness.figures(under_attack)}
     if timings:
         drawn |= {figure.name: figure for figure in speed.figures(timings)}
+    backend_pages, taken_apart = models.build(results)
+    drawn |= {figure.name: figure for figure in taken_apart}
     for figure in drawn.values():
         write_text(config.reports / "figures" / f"{figure.name}.svg", figure.svg)
     pages = [
@@ -52,6 +55,7 @@ def build(results: Results) -> Path:
         Page("effects.html", "Effects", "effects.html.j2", _effects(results, frames)),
         Page("robustness.html", "Robustness", "robustness.html.j2", _robustness(under_attack)),
         Page("speed.html", "Speed", "speed.html.j2", _speed(timings)),
+        *backend_pages,
     ]
     site.write(pages, _engine(results, frames, drawn), config.reports)
     return config.reports / pages[0].file

@@ -92,6 +92,11 @@ def seeds(counts: Sequence[int]) -> str:
     return f"{shown}: {which if least > 1 else f'{which}, or there is none'}"
 
 
+def listed_seeds(numbers: Sequence[int]) -> str:
+    """ "seed 0", "seeds 0, 1 and 2" """
+    return f"seed{'' if len(numbers) == 1 else 's'} {listed([str(each) for each in numbers])}"
+
+
 def listed(words: Sequence[str]) -> str:
     """ "a, b and c" """
     *most, last = words or ["none"]

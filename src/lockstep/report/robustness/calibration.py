@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from lockstep.evaluation import BINS, probabilities
 from lockstep.report import text
@@ -59,6 +60,24 @@ def bins(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return means, accuracy, counts[used]
 
 
+def panel(above: Axes, below: Axes, run: Run) -> None:
+    """Accuracy by confidence of one run, and how many images there are in each bin."""
+    confidence, accuracy, counts = bins(run)
+    above.set_axis_on()
+    below.set_axis_on()
+    above.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
+    above.plot(confidence, accuracy, "o-", color=INK, markersize=4, linewidth=1)
+    above.set(xlim=(0, 1.02), ylim=(-0.03, 1.05))
+    above.grid()
+    below.bar(confidence, counts, width=0.035, color=GREY)
+    below.set_yscale("log")
+    below.set_ylim(0.5, 3 * counts.max())
+    below.set_yticks(marks := [10.0**n for n in range(int(math.log10(counts.max())) + 1)])
+    below.set_yticklabels(f"{each:,.0f}" for each in marks)
+    below.minorticks_off()
+    below.tick_params(labelbottom=True)
+
+
 def figure(robustness: Robustness) -> Figure | None:
     """Of the first completed run of each experiment."""
     runs = [found[0] for name in robustness.experiments if (found := _runs(robustness, name))]
@@ -74,21 +93,9 @@ def figure(robustness: Robustness) -> Figure | None:
         for place, run in enumerate(runs):
             row, column = divmod(place, across)
             above, below = grid[2 * row : 2 * row + 2, column]
-            confidence, accuracy, counts = bins(run)
-            above.set_axis_on()
-            below.set_axis_on()
-            above.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
-            above.plot(confidence, accuracy, "o-", color=INK, markersize=4, linewidth=1)
-            above.set(xlim=(0, 1.02), ylim=(-0.03, 1.05), ylabel="accuracy" if not column else "")
+            panel(above, below, run)
+            above.set_ylabel("accuracy" if not column else "")
             above.set_title(f"{run.cell.name}, seed {run.cell.seed}")
-            above.grid()
-            below.bar(confidence, counts, width=0.035, color=GREY)
-            below.set_yscale("log")
-            below.set_ylim(0.5, 3 * counts.max())
-            below.set_yticks(marks := [10.0**n for n in range(int(math.log10(counts.max())) + 1)])
-            below.set_yticklabels(f"{each:,.0f}" for each in marks)
-            below.minorticks_off()
-            below.tick_params(labelbottom=True)
             below.set_ylabel("images" if not column else "")
         space(drawn, h_pad=0.07)
         drawn.supxlabel("confidence", fontsize=9)

@@ -1,0 +1,1 @@
+"""One page per backend: the network that it trained, taken apart."""

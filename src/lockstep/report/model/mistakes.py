@@ -1,0 +1,213 @@
+"""The most confident errors, and who else makes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.patches import Rectangle
+
+from lockstep.evaluation import probabilities
+from lockstep.report import text
+from lockstep.report.grids import Grid, Group
+from lockstep.report.model.subject import Model
+from lockstep.report.pictures import cells_of
+from lockstep.report.robustness.gallery import draw
+from lockstep.report.runs import Run
+from lockstep.report.style import INK, WIDTH, Figure, canvas, finish, space
+
+SHOWN = 12
+"""Of the errors, the most confident ones."""
+ACROSS = 6
+CHOSEN = 8
+"""Test digits in the figure of probabilities."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that a run got wrong, and how many runs of the experiment did."""
+
+    image: int
+    """Its position in the source."""
+    label: int
+    predicted: int
+    probability: float
+    of_label: float
+    seeds_same: int
+    """Of this backend's runs, those that say the same wrong class; the run itself is one."""
+    same: int
+    """Of all backends' runs."""
+    wrong: int
+    """Of all backends' runs, those that say any wrong class."""
+    backends: int
+    """That make the same mistake with any seed."""
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """All errors of a run, the most confident first, beside `runs` runs on `backends` backends."""
+
+    run: Run
+    found: list[Mistake]
+    seeds: int
+    runs: int
+    backends: int
+
+    @property
+    def shown(self) -> list[Mistake]:
+        return self.found[:SHOWN]
+
+    def is_hard(self, mistake: Mistake) -> bool:
+        """Whether every run of every backend is wrong."""
+        return self.runs > 1 and mistake.wrong == self.runs
+
+
+def find(model: Model, run: Run) -> Mistakes:
+    """Errors of `run`; ties in confidence by position.  Runs on other test images are left out."""
+    index, labels = run.array("predictions.npz", "index"), run.predictions.labels
+    alike = [each for each in model.alike if np.array_equal(each.array("predictions.npz", "index"), index)]
+    said = np.stack([each.predictions.predicted for each in alike])
+    mine = np.array([each.side == model.side for each in alike])
+    shares = probabilities(run.logits)
+    predicted = shares.argmax(axis=1)
+    order = np.argsort(-shares.max(axis=1), kind="stable")
+    found = []
+    for place in order[predicted[order] != labels[order]]:
+        same = said[:, place] == predicted[place]
+        mistake = Mistake(
+            image=int(index[place]),
+            label=int(labels[place]),
+            predicted=int(predicted[place]),
+            probability=float(shares[place].max()),
+            of_label=float(shares[place, labels[place]]),
+            seeds_same=int(same[mine].sum()),
+            same=int(same.sum()),
+            wrong=int((said[:, place] != labels[place]).sum()),
+            backends=len({each.side for each, agrees in zip(alike, same, strict=True) if agrees}),
+        )
+        found.append(mistake)
+    return Mistakes(run, found, int(mine.sum()), len(alike), len({each.side for each in alike}))
+
+
+def sentences(mistakes: Mistakes) -> list[str]:
+    """Whether the errors are this network's own, or everyone's."""
+    total = len(mistakes.found)
+    if not total:
+        return ["This run makes no mistake on the test images."]
+    said = [f"Seed {mistakes.run.cell.seed} is wrong on {text.count(total, 'test image')}."]
+    if mistakes.runs > 1:
+        hard = sum(map(mistakes.is_hard, mistakes.found))
+        alone = sum(each.wrong == 1 for each in mistakes.found)
+        among = (
+            f"{mistakes.runs} completed runs of this experiment on {text.count(mistakes.backends, 'backend')}"
+        )
+        said.append(
+            f"Of these, {hard} {'is' if hard == 1 else 'are'} wrong in all {among}: such images are hard, "
+            f"whoever computes. {alone} {'is' if alone == 1 else 'are'} wrong in this run alone: another "
+            "seed or another rounding would get them right."
+        )
+    return said
+
+
+def grid(mistakes: Mistakes) -> Grid:
+    rows: list[Sequence[str]] = [
+        (
+            str(each.image),
+            f"{each.label} → {each.predicted}",
+            text.percent(each.probability, 1),
+            text.percent(each.of_label, 1),
+            f"{each.seeds_same} of {mistakes.seeds}",
+            f"{each.same} of {mistakes.runs}",
+            f"{each.backends} of {mistakes.backends}",
+            f"{each.wrong} of {mistakes.runs}",
+        )
+        for each in mistakes.shown
+    ]
+    columns = (
+        "image", "label → predicted", "probability, %", "of the label, %", "same: seeds here",
+        "same: all runs", "same: backends", "wrong: all runs",
+    )  # fmt: skip
+    return Grid(columns, 2, [Group(rows=rows)])
+
+
+def gallery(model: Model, mistakes: Mistakes, images: np.ndarray) -> Figure:
+    """Of at least one mistake; images: the source's, uint8 [n, H, W, C]."""
+    shown = mistakes.shown
+    across = min(ACROSS, len(shown))
+    lines = math.ceil(len(shown) / across)
+    with canvas(WIDTH * across / ACROSS, 2.15 * lines) as drawn:
+        grid = drawn.subplots(lines, across, squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for axes, each in zip(grid.flat, shown, strict=False):
+            axes.set_axis_on()
+            draw(axes, images[each.image] / 255)
+            axes.set_title(
+                f"{each.label} → {each.predicted}: {100 * each.probability:.0f} %", loc="center", fontsize=9
+            )
+            hard = " (hard)" if mistakes.is_hard(each) else ""
+            axes.set_xlabel(f"{each.same} of {mistakes.runs} runs{hard}", fontsize=8, labelpad=3)
+        space(drawn, h_pad=0.06)
+        return finish(
+            drawn,
+            f"mistakes-{model.key}",
+            f"The {len(shown)} most confident errors of {model.label}: "
+            + ", ".join(f"{each.label} taken for {each.predicted}" for each in shown)
+            + ".",
+            f"{model.experiment}, {model.label}, seed {mistakes.run.cell.seed}. Above each digit its label, "
+            f"the class that the network says and its probability; below, how many of {mistakes.runs} runs (all "
+            "backends, all seeds) make the same mistake. Hard: every run of every backend is wrong.",
+        )
+
+
+def choose(shares: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Half from the most confident errors, half from the least confident hits; ties by position."""
+    right, confidence = shares.argmax(axis=1) == labels, shares.max(axis=1)
+    wrong = [i for i in np.argsort(-confidence, kind="stable") if not right[i]][: CHOSEN // 2]
+    hits = [i for i in np.argsort(confidence, kind="stable") if right[i]][: CHOSEN - len(wrong)]
+    return np.array([*wrong, *hits], dtype=int)
+
+
+def heat(model: Model, run: Run, images: np.ndarray | None) -> Figure:
+    """Softmax of some test digits as a heat map, each with its picture if there is one."""
+    labels, all_shares = run.predictions.labels, probabilities(run.logits)
+    chosen = choose(all_shares, labels)
+    values, classes = all_shares[chosen], all_shares.shape[1]
+    with canvas(7.4, 0.5 * len(chosen) + 0.6) as drawn:
+        ratios = [1, classes * 1.15] if images is not None else [0.001, 1]
+        pictures, axes = drawn.subplots(1, 2, width_ratios=ratios)
+        pictures.set_axis_off()
+        shown = () if images is None else images[run.array("predictions.npz", "index")[chosen]]
+        for row, image in enumerate(shown):
+            pictures.imshow(image.squeeze(), cmap="gray_r", extent=(0, 0.92, row + 0.46, row - 0.46))
+            pictures.set(xlim=(0, 0.92), ylim=(len(chosen) - 0.5, -0.5))
+        axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for row, column in np.ndindex(values.shape):
+            if values[row, column] >= 0.005:
+                shade = "white" if values[row, column] > 0.55 else INK
+                number = f"{100 * values[row, column]:.0f}"
+                axes.text(column, row, number, ha="center", va="center", fontsize=8, color=shade)
+        for row, label in enumerate(labels[chosen]):
+            corner = (label - 0.46, row - 0.44)
+            axes.add_patch(Rectangle(corner, 0.92, 0.88, fill=False, edgecolor="#D55E00", linewidth=2))
+        predicted = values.argmax(axis=1)
+        marks = [
+            "right" if guess == label else f"label {label}, predicted {guess}"
+            for guess, label in zip(predicted, labels[chosen], strict=True)
+        ]
+        axes.set_xticks(range(classes))
+        axes.set_yticks(range(len(chosen)), marks)
+        axes.yaxis.tick_right()
+        cells_of(axes, len(chosen), classes)
+        axes.set_xlabel("class")
+        wrong = int((predicted != labels[chosen]).sum())
+        return finish(
+            drawn,
+            f"probabilities-{model.key}",
+            f"Class probabilities of {len(chosen)} test digits, {wrong} of them classified wrongly.",
+            f"Softmax in %, of {run.cell.name}, {model.label}, seed {run.cell.seed}. The frame "
+            "marks the label. Chosen by rule: the most confident errors, then the least confident hits; so "
+            "these are the hardest digits, not typical ones.",
+        )
