@@ -22,23 +22,25 @@ def figure(model: Model, run: Run) -> Figure:
     across = min(ACROSS, count)
     lines = math.ceil(count / across)
     limit = float(np.abs(kernel[:, :, 0]).max()) or 1.0
-    with canvas(WIDTH, lines * WIDTH / ACROSS * 1.12 + 0.75) as drawn:
-        grid = drawn.subplots(lines, ACROSS, squeeze=False)
-        for axes in grid.flat:
-            axes.set_axis_off()
+    step = size + 1 + size // 4  # a gap for the number above
+    tile = np.full((lines * step, ACROSS * (size + 1) - 1), np.nan)
+    with canvas(WIDTH, WIDTH * len(tile) / tile.shape[1] + 0.75) as drawn:
+        axes = drawn.subplots()
         for place in range(count):
-            axes = grid[divmod(place, across)]
-            shown = axes.imshow(kernel[:, :, 0, place], cmap="PuOr_r", vmin=-limit, vmax=limit)
-            axes.set_title(str(place), loc="center", fontsize=7.5, weight="normal", pad=2)
+            top, left = place // across * step + step - size, place % across * (size + 1)
+            tile[top : top + size, left : left + size] = kernel[:, :, 0, place]
+            axes.text(left + size / 2 - 0.5, top - 0.7, str(place), ha="center", va="bottom", fontsize=7.5)
+        shown = axes.imshow(tile, cmap="PuOr_r", vmin=-limit, vmax=limit)
+        axes.set_axis_off()
         drawn.colorbar(
-            shown, ax=grid, orientation="horizontal", aspect=50, shrink=0.4, pad=0.06, label="weight"
+            shown, ax=axes, orientation="horizontal", aspect=50, shrink=0.4, pad=0.03, label="weight"
         )
         part = f" Of each, the first of {channels} channels." if channels > 1 else ""
         return finish(
             drawn,
             f"filters-{model.key}",
-            f"The first {count} convolution filters of {model.label} after training, {size}×{size} each.",
-            f"{run.cell.name}, {model.label}, seed {run.cell.seed}: {count} of {filters} filters of conv1 "
-            f"after training.{part} Orange weights count ink in favour, purple ones against: an edge detector is "
-            "orange on one side and purple on the other.",
+            f"The first {count} convolution filters of {model.label} after training.",
+            f"{model.about}: {count} of {filters} filters of conv1 after training.{part} Orange weights "
+            "count ink in favour, purple ones against: an edge detector is orange on one side and purple on "
+            "the other.",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,40 +14,48 @@ from lockstep.report.model.features import Journey
 from lockstep.report.model.subject import Model
 from lockstep.report.model.walk import size
 from lockstep.report.robustness.gallery import bare, draw
-from lockstep.report.style import GREY, INK, PALETTE, WIDTH, Figure, canvas, finish, space
-from lockstep.spec import Activation, Dropout, Flatten
+from lockstep.report.style import GREY, INK, PALETTE, WIDTH, Figure, canvas, finish
+from lockstep.spec import Activation, Dropout, Flatten, Node
 
 MAPS = 16
 """Of a layer, the first ones."""
+EDGE, INPUT, ROW, CLASSES = 0.05, 1.4, 0.92, 1.6
+"""Inches: beside the rows, and the heights of the first row, of each layer's and of the last one."""
 
 
 def figure(model: Model, journey: Journey) -> Figure:
     spec = journey.run.cell.experiment.spec
-    moved = {node.name for node in spec.nodes if isinstance(node.layer, Flatten | Dropout)}
-    rows = [(name, each) for name, each in journey.outputs.items() if name not in moved]
-    heights = [_height(name, output) for name, output in rows]
-    with canvas(WIDTH, sum(heights) + 0.34 * len(rows) + 1.2) as drawn:
-        grid = drawn.add_gridspec(len(rows), 1, height_ratios=heights)
-        for line, (name, output) in enumerate(rows):
-            if name == "input":
-                _input(drawn.add_subfigure(grid[line]).subplots(1, MAPS // 2), journey)
-            elif line == len(rows) - 1:
-                _classes(drawn.add_subfigure(grid[line]).subplots(1, 2), name, output, journey.label)
-            else:
-                axes = drawn.add_subfigure(grid[line]).subplots()
-                _tile(axes, output)
-                axes.set_title(f"{name}  {size(output.shape)}{_which(output)}", fontsize=9)
-        space(drawn, h_pad=0.02)
-        logits = rows[-1][1]
+    drawn_nodes = [node for node in spec.nodes if not isinstance(node.layer, Flatten | Dropout)]
+    hidden, last = [node for node in drawn_nodes if node is not spec.nodes[-1]], spec.nodes[-1]
+    logits = journey.outputs[last.name]
+    height = INPUT + ROW * len(hidden) + CLASSES
+    with canvas(WIDTH, height) as drawn:
+        # Every place is known, and a layout engine takes longer than all the rest.
+        drawn.set_layout_engine("none")
+
+        def place(left: float, top: float, width: float, high: float) -> Axes:
+            """Axes by inches from the top left."""
+            return drawn.add_axes((left / WIDTH, 1 - (top + high) / height, width / WIDTH, high / height))
+
+        _input([place(EDGE + 1.15 * i, 0.3, 0.95, 0.95) for i in range(2)], journey)
+        for row, node in enumerate(hidden):
+            axes = place(EDGE, INPUT + ROW * row + 0.28, WIDTH - 2 * EDGE, ROW - 0.32)
+            _tile(axes, journey.outputs[node.name])
+            axes.set_title(_title(node, journey.outputs[node.name]), fontsize=9)
+        half = WIDTH / 2 - 0.7
+        panels = [
+            place(0.55 + i * WIDTH / 2, height - CLASSES + 0.35, half, CLASSES - 0.65) for i in range(2)
+        ]
+        _classes(panels, last.name, logits, journey.label)
         guess, share = int(logits.argmax()), float(probabilities(logits).max())
         return finish(
             drawn,
             f"feature_maps-{model.key}",
-            f"A handwritten {journey.label} and what each of {len(rows) - 1} layers of {model.label} makes "
+            f"A handwritten {journey.label} and what each of {len(hidden) + 1} layers of {model.label} makes "
             f"of it, down to {100 * share:.1f} % for class {guess}.",
-            f"{journey.run.cell.name}, {model.label}, seed {journey.run.cell.seed}, image {journey.image} of "
-            f"the data. The first {MAPS} maps of a layer, numbered as the weights above. Orange is above 0, "
-            "purple below, white 0; each row has a scale of its own.",
+            f"{model.about}, image {journey.image} of the data. The first {MAPS} maps of a layer, "
+            "numbered as the weights above. Orange is above 0, purple below, white 0; each row has a "
+            "scale of its own.",
         )
 
 
@@ -83,18 +92,12 @@ def proof(journey: Journey) -> str:
     )
 
 
-def _height(name: str, output: np.ndarray) -> float:
-    if name == "input":
-        return 0.95
-    return 0.62 if output.ndim == 3 else 0.5
-
-
-def _which(output: np.ndarray) -> str:
+def _title(node: Node, output: np.ndarray) -> str:
+    """ "activation1, relu: 24×24×32, from 0.00 to 2.04; the first 16 maps" """
+    function = f", {node.layer.label}" if isinstance(node.layer, Activation) else ""
     least, most = (f"{each:.2f}".replace("-", "−") for each in (output.min(), output.max()))
-    first = (
-        f"first {MAPS} of {output.shape[-1]} maps, " if output.ndim == 3 and output.shape[-1] > MAPS else ""
-    )
-    return f"   ({first}from {least} to {most})"
+    part = f"; the first {MAPS} maps" if output.ndim == 3 and output.shape[-1] > MAPS else ""
+    return f"{node.name}{function}: {size(output.shape)}, from {least} to {most}{part}"
 
 
 def _tile(axes: Axes, output: np.ndarray) -> None:
@@ -115,18 +118,17 @@ def _tile(axes: Axes, output: np.ndarray) -> None:
     bare(axes)
 
 
-def _input(panels: np.ndarray, journey: Journey) -> None:
-    for axes in panels:
-        axes.set_axis_off()
+def _input(panels: Sequence[Axes], journey: Journey) -> None:
     draw(panels[0], journey.pixels / 255)
     given = journey.outputs["input"]
     limit = float(np.abs(given).max()) or 1.0
     panels[1].imshow(given.mean(axis=-1), cmap="PuOr_r", vmin=-limit, vmax=limit)
+    bare(panels[1])
     panels[0].set_title("image", fontsize=9)
     panels[1].set_title("as the network gets it", fontsize=9)
 
 
-def _classes(panels: np.ndarray, name: str, logits: np.ndarray, label: int) -> None:
+def _classes(panels: Sequence[Axes], name: str, logits: np.ndarray, label: int) -> None:
     for axes, values, title in zip(
         panels, (logits, 100 * probabilities(logits)), (f"{name}: logits", "softmax, %"), strict=True
     ):

@@ -98,15 +98,13 @@ def sentences(mistakes: Mistakes) -> list[str]:
         return ["This run makes no mistake on the test images."]
     said = [f"Seed {mistakes.run.cell.seed} is wrong on {text.count(total, 'test image')}."]
     if mistakes.runs > 1:
-        hard = sum(map(mistakes.is_hard, mistakes.found))
-        alone = sum(each.wrong == 1 for each in mistakes.found)
+        hard, alone = sum(map(mistakes.is_hard, mistakes.found)), sum(e.wrong == 1 for e in mistakes.found)
         among = (
             f"{mistakes.runs} completed runs of this experiment on {text.count(mistakes.backends, 'backend')}"
         )
         said.append(
-            f"Of these, {hard} {'is' if hard == 1 else 'are'} wrong in all {among}: such images are hard, "
-            f"whoever computes. {alone} {'is' if alone == 1 else 'are'} wrong in this run alone: another "
-            "seed or another rounding would get them right."
+            f"Wrong in all {among}: {hard} of these. Such images are hard, whoever computes. Wrong in "
+            f"this run alone: {alone}{'; another seed or another rounding gets them right' if alone else ''}."
         )
     return said
 
@@ -156,9 +154,9 @@ def gallery(model: Model, mistakes: Mistakes, images: np.ndarray) -> Figure:
             f"The {len(shown)} most confident errors of {model.label}: "
             + ", ".join(f"{each.label} taken for {each.predicted}" for each in shown)
             + ".",
-            f"{model.experiment}, {model.label}, seed {mistakes.run.cell.seed}. Above each digit its label, "
-            f"the class that the network says and its probability; below, how many of {mistakes.runs} runs (all "
-            "backends, all seeds) make the same mistake. Hard: every run of every backend is wrong.",
+            f"{model.about}. Above each digit its label, the class that the network says and its "
+            f"probability; below, how many of {mistakes.runs} runs (all backends, all seeds) make the same "
+            "mistake. Hard: every run of every backend is wrong.",
         )
 
 
@@ -207,7 +205,7 @@ def heat(model: Model, run: Run, images: np.ndarray | None) -> Figure:
             drawn,
             f"probabilities-{model.key}",
             f"Class probabilities of {len(chosen)} test digits, {wrong} of them classified wrongly.",
-            f"Softmax in %, of {run.cell.name}, {model.label}, seed {run.cell.seed}. The frame "
-            "marks the label. Chosen by rule: the most confident errors, then the least confident hits; so "
-            "these are the hardest digits, not typical ones.",
+            f"Softmax in %, of {model.about}. The frame marks the label. Chosen by rule: the most "
+            "confident errors, then the least confident hits; so these are the hardest digits, not typical "
+            "ones.",
         )

@@ -50,6 +50,11 @@ class Model:
         return self.runs[0] if self.runs else None
 
     @property
+    def about(self) -> str:
+        """Of captions: "baseline, torch, seed 0"."""
+        return f"{self.experiment}, {self.label}, seed {self.run.cell.seed}" if self.run else self.label
+
+    @property
     def alike(self) -> list[Run]:
         """Every completed run of the experiment, on all backends."""
         return [run for run in self.results.runs if run.usable and run.cell.name == self.experiment]

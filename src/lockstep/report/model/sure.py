@@ -27,9 +27,9 @@ def figure(model: Model, run: Run) -> Figure:
             drawn,
             f"reliability-{model.key}",
             f"Accuracy by confidence of {model.label}, above how many images have each confidence.",
-            f"{run.cell.name}, {model.label}, seed {run.cell.seed}: test images in {BINS} bins of confidence. "
-            "On the dashed line confidence and accuracy are the same; below it the network is too sure, above "
-            "it not sure enough. Bars, on a logarithmic scale: images in the bin; few images say little.",
+            f"{model.about}: test images in {BINS} bins of confidence. On the dashed line "
+            "confidence and accuracy are the same; below it the network is too sure, above it not sure "
+            "enough. Bars, on a logarithmic scale: images in the bin; few images say little.",
         )
 
 

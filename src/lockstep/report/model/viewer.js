@@ -12,7 +12,7 @@
   let shown; // the layer and the view on the canvas
 
   const number = (value, layer) => {
-    const digits = Math.max(0, 1 - Math.floor(Math.log10(layer.scale)));
+    const digits = Math.max(0, -Math.floor(Math.log10(layer.scale)));
     return value.toFixed(digits).replace("-", "\u2212");
   };
   const range = (count) => [...Array(count).keys()];
@@ -89,7 +89,8 @@
     [small.width, small.height] = [view.width, view.height];
     small.getContext("2d").putImageData(pixels, 0, 0);
     const most = (room, size, cap) => Math.max(1, Math.min(cap, Math.floor(room / size)));
-    let [cellX, cellY] = [most(1040, view.width, 64), most(view.tiles ? 560 : 400, view.height, view.tiles ? 64 : 24)];
+    const cap = view.tiles === 0 ? 24 : view.tiles === 1 ? 64 : 16; // pixels of a weight, at most
+    let [cellX, cellY] = [most(1040, view.width, cap), most(480, view.height, cap)];
     if (view.tiles) cellX = cellY = Math.min(cellX, cellY);
     [canvas.width, canvas.height] = [view.width * cellX, view.height * cellY];
     const context = canvas.getContext("2d");
