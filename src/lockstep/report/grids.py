@@ -15,7 +15,6 @@ from lockstep import layer_table
 from lockstep.data.sources import find
 from lockstep.experiment import Experiment
 from lockstep.report import tables, text
-from lockstep.report.findings import row_estimate
 from lockstep.report.runs import Results, Run, Side
 from lockstep.report.style import colour
 from lockstep.spec import Spec
@@ -71,7 +70,7 @@ ESTIMATE = ("difference, points", "SD", "95 % interval", "n seeds", "verdict")
 
 
 def _estimate(row: Any) -> tuple[str, ...]:
-    value = row_estimate(row)
+    value = tables.estimate_of(row)
     return (
         text.points(value.mean),
         text.number(value.sd, ".2f"),
