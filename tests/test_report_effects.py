@@ -19,12 +19,13 @@ from lockstep.data.draws import augmentation
 from lockstep.evaluation import row
 from lockstep.inside import GRID, SAMPLES, looked_at
 from lockstep.report import build, runs, tables, text
-from lockstep.report.certificates import read_all
 from lockstep.report.effects import augmented, dropout
 from lockstep.report.effects.compare import agreement
 from lockstep.report.effects.functions import formula
 from lockstep.report.effects.inside import inside
-from lockstep.report.findings import findings, sameness
+from lockstep.report.environment import sameness
+from lockstep.report.findings import what_settings_do
+from lockstep.report.overview import best
 from lockstep.report.runs import Side
 from lockstep.results import write_npz
 from lockstep.statistics import estimate
@@ -239,15 +240,17 @@ def test_sentences_hedge(page: str):
 
 
 def test_findings_name_the_backends_and_the_effects(results: runs.Results):
-    found = {
-        each.question: each for each in findings(results, read_all(results.config), tables.build(results))
-    }
-    settings = found["What do the settings do?"]
+    settings = what_settings_do(results, tables.build(results)["effects"])
     assert settings.answer == "Test accuracy is lower with same; for dropped and moved nobody can tell."
     assert settings.page == ("effects.html", "All effects, with their intervals")
     # On beta and seeds 0 to 2: 0.767, 0.9, 0.8, 0.5; tanh has no results, and alpha no run of all.
-    best = found["Which experiment is best?"]
-    assert "dropped has the highest mean test accuracy, 90.00 % (beta, 3 seeds)" in best.details[0]
+    ranking = best.read(results)
+    means = {place.name: place.mean.mean for place in ranking.places}
+    assert means == pytest.approx({"plain": 230 / 3, "dropped": 90, "moved": 80, "same": 50})
+    assert "Accuracy is the mean over beta and 3 seeds" in best.over(results, ranking)
+    *_, unranked = best.grid(results, ranking).groups[0].rows
+    assert unranked[:2] == ("–", "tanh")
+    assert unranked[-1].startswith("0 of ")
 
 
 def test_whole_network_is_measured_on_the_images_of_its_inside(index: Path, results: runs.Results):

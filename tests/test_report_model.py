@@ -166,6 +166,12 @@ def test_a_mistake_is_looked_for_in_all_runs(model: Model):
     assert "Wrong in this run alone: 1;" in mistakes.sentences(third)[1]
 
 
+def test_digits_are_chosen_by_rule():
+    probabilities = np.full((20, 2), 0.5) + np.linspace(0.01, 0.4, 20)[:, None] * [1, -1]
+    labels = np.where(np.arange(20) % 2, 1, 0)  # all are predicted 0, so the odd ones are wrong
+    assert list(mistakes.choose(probabilities, labels)) == [19, 17, 15, 13, 0, 2, 4, 6]
+
+
 def test_runs_on_other_images_are_not_asked(fake: Fake, tmp_path: Path):
     made = Fake(replace(fake.config, results=tmp_path))
     for backend in ("alpha", "beta"):

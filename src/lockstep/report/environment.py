@@ -2,27 +2,68 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from lockstep.data import store
-from lockstep.report import text
+from lockstep.report import text, verdicts
+from lockstep.report.certificates import Certified
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.runs import Results, Run
 
 Get = Callable[[dict[str, Any]], Any]
 
 
+def one_origin(results: Results) -> bool:
+    """Whether all results are of one machine, one source, and images that stayed the same."""
+    machines, harnesses, mixed = _origins(results)
+    return machines < 2 and harnesses < 2 and not mixed
+
+
+def sameness(results: Results) -> str:
+    """Numbers of several machines or sources need a second look."""
+    machines, harnesses, mixed = _origins(results)
+    if one_origin(results):
+        return "All results come from one machine and one version of the harness." if machines else ""
+    where = f"{text.count(machines, 'machine')} and {text.count(harnesses, 'version')} of the harness"
+    if mixed:
+        where += ", and from changed images of one source, whose runs must not be compared"
+    return f"The results come from {where}."
+
+
+def _origins(results: Results) -> tuple[int, int, bool]:
+    """Machines, versions of the harness, and whether images of one source changed between runs."""
+    known = [run.provenance for run in results.runs if run.has_results]
+    images: dict[str, set[str]] = {}
+    for provenance in known:
+        identity = provenance["identity"]
+        source = json.dumps(identity["experiment"]["data"]["source"], sort_keys=True)
+        images.setdefault(source, set()).add(identity["data"])
+    machines = {json.dumps(provenance["machine"], sort_keys=True) for provenance in known}
+    harnesses = {provenance["identity"]["harness"] for provenance in known}
+    return len(machines), len(harnesses), any(len(versions) > 1 for versions in images.values())
+
+
+def contents(results: Results, certified: Sequence[Certified]) -> dict[str, Any]:
+    return {
+        "sameness": sameness(results),
+        "runs": environment(results),
+        "certificates": verdicts.environments(results, certified),
+    }
+
+
 def environment(results: Results) -> Grid:
     runs = [run for run in results.runs if run.has_results]
+    strong = Markup('<strong class="differs">{}</strong>')
     rows: list[tuple[str, str]] = [
         ("config", str(results.config.path)),
         ("seeds", ", ".join(map(str, results.config.seeds))),
         ("data", _distinct(runs, _data)),
-        *_skipped(results),
+        *(("skipped images", strong.format(line)) for line in skipped(results)),
         ("dtype, threads of a run", _distinct(runs, _training)),
         ("machine", _distinct(runs, _machine)),
         (
@@ -44,11 +85,11 @@ def _data(provenance: dict[str, Any]) -> str:
     return f"{name}, sha256 {identity['data']}"
 
 
-def _skipped(results: Results) -> Iterator[tuple[str, str]]:
+def skipped(results: Results) -> Iterator[str]:
     """Images that a source left out, because they could not be used."""
     for setting in results.config.sources.values():
         if line := store.skipped(store.about(results.config.data_path(setting))):
-            yield "skipped images", Markup('<strong class="differs">{}</strong>').format(line)
+            yield line
 
 
 def _training(provenance: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -15,7 +15,6 @@ from lockstep import layer_table
 from lockstep.data.sources import find
 from lockstep.experiment import Experiment
 from lockstep.report import tables, text
-from lockstep.report.findings import row_estimate
 from lockstep.report.runs import Results, Run, Side
 from lockstep.report.style import colour
 from lockstep.spec import Spec
@@ -71,7 +70,7 @@ ESTIMATE = ("difference, points", "SD", "95 % interval", "n seeds", "verdict")
 
 
 def _estimate(row: Any) -> tuple[str, ...]:
-    value = row_estimate(row)
+    value = tables.estimate_of(row)
     return (
         text.points(value.mean),
         text.number(value.sd, ".2f"),
@@ -146,10 +145,10 @@ def _flatten(settings: dict[str, Any]) -> Iterable[tuple[str, str]]:
             yield key.replace("_", " "), "other layers" if isinstance(value, list) else str(value)
 
 
-def layers(results: Results) -> list[tuple[str, Grid, str]]:
+def layers(experiments: Mapping[str, Experiment]) -> list[tuple[str, Grid, str]]:
     """(experiments, table, totals) of each distinct spec."""
     names: dict[Spec, list[str]] = {}
-    for name, experiment in results.experiments.items():
+    for name, experiment in experiments.items():
         names.setdefault(experiment.spec, []).append(name)
     return [
         (

@@ -1,4 +1,4 @@
-"""The pages: HTML files that need no network, no script and no server."""
+"""All that a report consists of: tables, figures and pages, HTML files that need no network and no server."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lockstep.discovery import REFERENCE
-from lockstep.report import certificates, figures, grids, pictures, site, tables, text, verdicts
+from lockstep.report import certificates, environment, grids, pictures, site, tables, text, verdicts
 from lockstep.report.certificates import Certified
 from lockstep.report.divergence import divergence
 from lockstep.report.effects import page as effects
 from lockstep.report.effects.augmented import run_of
-from lockstep.report.environment import environment
 from lockstep.report.equivalence import margins
 from lockstep.report.explanation import paragraphs
-from lockstep.report.findings import can_be_fooled, findings, how_fast, same_run, what_settings_do
+from lockstep.report.findings import can_be_fooled, how_fast, same_run, what_settings_do
 from lockstep.report.model import pages as models
+from lockstep.report.overview import page as overview
 from lockstep.report.robustness import attacked
 from lockstep.report.robustness import page as robustness
 from lockstep.report.robustness.attacked import Robustness
@@ -40,45 +40,48 @@ def build(results: Results) -> Path:
     frames = tables.build(results)
     tables.save(frames, config.reports / "tables")
     under_attack, timings = attacked.read(results), files.read(results)
-    drawn = {figure.name: figure for figure in _figures(results, certified, frames)}
-    if under_attack:
-        drawn |= {figure.name: figure for figure in robustness.figures(under_attack)}
-    if timings:
-        drawn |= {figure.name: figure for figure in speed.figures(timings)}
     backend_pages, taken_apart = models.build(results)
-    drawn |= {figure.name: figure for figure in taken_apart}
-    for figure in drawn.values():
+    drawn = [*_figures(results, certified, frames, under_attack, timings), *taken_apart]
+    for figure in drawn:
         write_text(config.reports / "figures" / f"{figure.name}.svg", figure.svg)
+    summary = overview.contents(results, certified, frames, under_attack, timings)
     pages = [
-        Page("index.html", "Summary", "index.html.j2", _index(results, certified, frames)),
+        Page("index.html", "Summary", "index.html.j2", summary),
         Page("conformance.html", "Conformance", "conformance.html.j2", _conformance(results, certified)),
         Page("effects.html", "Effects", "effects.html.j2", _effects(results, frames)),
         Page("robustness.html", "Robustness", "robustness.html.j2", _robustness(under_attack)),
-        Page("speed.html", "Speed", "speed.html.j2", _speed(timings)),
+        Page("speed.html", "Speed", "speed.html.j2", _speed(results, timings)),
+        Page(
+            "environment.html",
+            "Environment",
+            "environment.html.j2",
+            environment.contents(results, certified),
+        ),
         *backend_pages,
     ]
-    site.write(pages, _engine(results, frames, drawn), config.reports)
+    site.write(pages, _engine(results, frames, {figure.name: figure for figure in drawn}), config.reports)
     return config.reports / pages[0].file
 
 
-def _figures(results: Results, certified: list[Certified], frames: dict[str, Any]) -> Iterator[Figure]:
+def _figures(
+    results: Results,
+    certified: list[Certified],
+    frames: dict[str, Any],
+    under_attack: Robustness | None,
+    timings: Timings | None,
+) -> Iterator[Figure]:
     """Those that the results allow."""
     yield pictures.padding()
     yield from filter(None, (divergence(results, certified), margins(results, certified)))
-    if len(frames["history"]):
-        yield figures.curves(results, frames["history"])
     augmented = run_of(results)
     yield from effects.figures(results, frames, _images(results, augmented) if augmented else None)
-    first = results.first
-    if first is None:
-        return
-    yield figures.accuracies(results)
-    if any(map(results.pairs, results.experiments)):
-        yield figures.pair_differences(results)
-    yield pictures.confusion(results, first)
-    yield pictures.probabilities(results, first, _images(results, first))
-    if FILTERS in first.cell.experiment.spec.weights:
-        yield pictures.filters(results, _same_start(results, first))
+    yield from overview.figures(results, frames)
+    if results.first and FILTERS in results.first.cell.experiment.spec.weights:
+        yield pictures.filters(results, _same_start(results, results.first))
+    if under_attack:
+        yield from robustness.figures(under_attack)
+    if timings:
+        yield from speed.figures(timings)
 
 
 def _same_start(results: Results, first: Run) -> dict[Side, Run]:
@@ -112,29 +115,6 @@ def _engine(results: Results, frames: dict[str, Any], drawn: dict[str, Figure]) 
     return engine
 
 
-def _index(results: Results, certified: list[Certified], frames: dict[str, Any]) -> dict[str, Any]:
-    config, first = results.config, results.first
-    return {
-        "findings": findings(results, certified, frames),
-        "names": list(results.experiments),
-        "cells": len(results.runs),
-        "completed": sum(run.usable for run in results.runs),
-        "first": first,
-        "has_images": first is not None and _images(results, first) is not None,
-        "data_path": first and config.data_path(first.cell.experiment.data.source),
-        "accuracy": grids.accuracy(results, frames["accuracy"]),
-        "differences": grids.differences(results, frames["differences"]),
-        "experiments": grids.experiments(results),
-        "errors": grids.errors(results, first.cell.name) if first else None,
-        "errors_by_class": grids.errors_by_class(results, first) if first else None,
-        "layers": grids.layers(results),
-        "timing": grids.timing(results),
-        "environment": environment(results),
-        "unfinished": grids.unfinished(results),
-        "tables": {name: len(frame) for name, frame in frames.items()},
-    }
-
-
 def _effects(results: Results, frames: dict[str, Any]) -> dict[str, Any]:
     return {
         "finding": what_settings_do(results, frames["effects"]),
@@ -149,8 +129,9 @@ def _robustness(under_attack: Robustness | None) -> dict[str, Any]:
     return {"finding": finding, **robustness.contents(under_attack)}
 
 
-def _speed(timings: Timings | None) -> dict[str, Any]:
-    return {"finding": how_fast(timings) if timings else None, **speed.contents(timings)}
+def _speed(results: Results, timings: Timings | None) -> dict[str, Any]:
+    finding = how_fast(timings) if timings else None
+    return {"finding": finding, "training": grids.timing(results), **speed.contents(timings)}
 
 
 def _conformance(results: Results, certified: list[Certified]) -> dict[str, Any]:

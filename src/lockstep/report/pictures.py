@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
-from sklearn.metrics import confusion_matrix
 
 from lockstep.data import store
 from lockstep.report.runs import FILTERS, Results, Run, Side
@@ -17,44 +15,6 @@ from lockstep.spec import Conv2D, Padding
 
 PADDINGS: tuple[Padding, ...] = ("full", "same", "valid")
 MAX_FILTERS = 32
-SHOWN = 8
-"""Test digits in the figure of probabilities."""
-
-
-def confusion(results: Results, run: Run) -> Figure:
-    """Counts of (label, predicted), pooled over the seeds of the run's experiment and backend."""
-    runs = list(results.seeds(run.cell.name, run.side).values())
-    classes = run.cell.experiment.spec.output_shape[-1]
-    labels = np.concatenate([each.predictions.labels for each in runs])
-    predicted = np.concatenate([each.predictions.predicted for each in runs])
-    counts = confusion_matrix(labels, predicted, labels=range(classes))
-    wrong = np.where(np.eye(classes, dtype=bool), 0, counts)
-    with canvas(5.4, 5.0) as figure:
-        axes = figure.subplots()
-        axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=1.4 * max(wrong.max(), 1))
-        for row, column in np.ndindex(counts.shape):
-            right = row == column
-            if right:
-                axes.add_patch(
-                    Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="#eeeeee", edgecolor="none")
-                )
-            text = f"{counts[row, column]:,}" if right or counts[row, column] else ""
-            weight = "normal" if right else "bold"
-            axes.text(column, row, text, ha="center", va="center", fontsize=8, weight=weight)
-        cells_of(axes, classes, classes)
-        axes.set_xticks(range(classes))
-        axes.set_yticks(range(classes))
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("label")
-        which = f"{run.cell.name}, {results.label(run.side)}, {_seeds(len(runs))} pooled"
-        total = int(wrong.sum())
-        return finish(
-            figure,
-            "confusion",
-            f"Confusion matrix of {which}: {total} of {len(labels)} test predictions are wrong.",
-            f"{which}: {total:,} wrong of {len(labels):,} predictions. The diagonal is grey; the "
-            "more often two classes are confused, the darker their field.",
-        )
 
 
 def filters(results: Results, runs: dict[Side, Run]) -> Figure:
@@ -102,59 +62,6 @@ def _tile(kernel: np.ndarray) -> np.ndarray:
         top, left = place // across * (size + 1), place % across * (size + 1)
         tile[top : top + size, left : left + size] = kernel[:, :, 0, place]
     return tile
-
-
-def choose(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Half from the most confident errors, half from the least confident hits; ties by position."""
-    right, confidence = probabilities.argmax(axis=1) == labels, probabilities.max(axis=1)
-    wrong = [i for i in np.argsort(-confidence, kind="stable") if not right[i]][: SHOWN // 2]
-    hits = [i for i in np.argsort(confidence, kind="stable") if right[i]][: SHOWN - len(wrong)]
-    return np.array([*wrong, *hits], dtype=int)
-
-
-def probabilities(results: Results, run: Run, images: np.ndarray | None) -> Figure:
-    """Softmax of some test digits as a heat map, each with its picture if there is one."""
-    logits, labels = run.logits.astype(np.float64), run.predictions.labels
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares = exponentials / exponentials.sum(axis=1, keepdims=True)
-    chosen = choose(shares, labels)
-    values, classes = shares[chosen], shares.shape[1]
-    with canvas(7.4, 0.5 * len(chosen) + 0.6) as figure:
-        ratios = [1, classes * 1.15] if images is not None else [0.001, 1]
-        pictures, axes = figure.subplots(1, 2, width_ratios=ratios)
-        pictures.set_axis_off()
-        shown = () if images is None else images[run.array("predictions.npz", "index")[chosen]]
-        for row, image in enumerate(shown):
-            pictures.imshow(image.squeeze(), cmap="gray_r", extent=(0, 0.92, row + 0.46, row - 0.46))
-            pictures.set(xlim=(0, 0.92), ylim=(len(chosen) - 0.5, -0.5))
-        axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        for row, column in np.ndindex(values.shape):
-            if values[row, column] >= 0.005:
-                shade = "white" if values[row, column] > 0.55 else INK
-                text = f"{100 * values[row, column]:.0f}"
-                axes.text(column, row, text, ha="center", va="center", fontsize=8, color=shade)
-        for row, label in enumerate(labels[chosen]):
-            corner = (label - 0.46, row - 0.44)
-            axes.add_patch(Rectangle(corner, 0.92, 0.88, fill=False, edgecolor="#D55E00", linewidth=2))
-        predicted = values.argmax(axis=1)
-        marks = [
-            "right" if guess == label else f"label {label}, predicted {guess}"
-            for guess, label in zip(predicted, labels[chosen], strict=True)
-        ]
-        axes.set_xticks(range(classes))
-        axes.set_yticks(range(len(chosen)), marks)
-        axes.yaxis.tick_right()
-        cells_of(axes, len(chosen), classes)
-        axes.set_xlabel("class")
-        wrong = int((predicted != labels[chosen]).sum())
-        return finish(
-            figure,
-            "probabilities",
-            f"Class probabilities of {len(chosen)} test digits, {wrong} of them classified wrongly.",
-            f"Softmax in %, of {run.cell.name}, {results.label(run.side)}, seed {run.cell.seed}. The frame "
-            "marks the label. Chosen by rule: the most confident errors, then the least confident hits; so "
-            "these are the hardest digits, not typical ones.",
-        )
 
 
 def load_images(folder: Path, sha256: str) -> np.ndarray | None:
@@ -220,7 +127,3 @@ def cells_of(axes: Axes, rows: int, columns: int) -> None:
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
-
-
-def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"{count} seeds"

@@ -1,4 +1,4 @@
-"""Tidy tables of all results, as data frames and as CSV and Parquet files.
+"""Tidy tables of all results, as data frames and as CSV, Parquet and Markdown files.
 
 Accuracies are shares between 0 and 1; columns that end in `_points` are percentage points.
 """
@@ -20,7 +20,7 @@ from lockstep.report.effects import compare, functions, inside, sizes
 from lockstep.report.robustness import attack_tables, attacked, carried, checks
 from lockstep.report.runs import Results, Run, Side
 from lockstep.report.speed import files, speed_tables
-from lockstep.results import write
+from lockstep.results import write, write_text
 from lockstep.statistics import Estimate, churn, differences, estimate
 
 CELL = ["experiment", "backend", "device", "seed"]
@@ -74,6 +74,22 @@ def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:
     for name, table in tables.items():
         write(folder / f"{name}.csv", partial(table.to_csv, index=False))
         write(folder / f"{name}.parquet", partial(table.to_parquet, index=False))
+        write_text(folder / f"{name}.md", markdown(table))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table of GitHub's Markdown; what is not known is empty, and no cell ends its row or starts a tag."""
+    columns = [[str(name), "---", *map(_plain, table[name])] for name in table]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in zip(*columns, strict=True))
+
+
+def _plain(value: object) -> str:
+    if value is None or value != value:  # NaN
+        return ""
+    shown = str(value)
+    if isinstance(value, str):
+        shown = " ".join(shown.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return shown
 
 
 def seed_churn(runs: Sequence[Run]) -> float:
@@ -154,6 +170,11 @@ def _history(results: Results) -> pd.DataFrame:
 def rows(frame: pd.DataFrame) -> list[Any]:
     """Named tuples; their fields are of any type, which pandas cannot tell."""
     return list(frame.itertuples(index=False))
+
+
+def estimate_of(row: Any) -> Estimate:
+    """The estimate, in percentage points, in a row of the table of differences."""
+    return Estimate(*(getattr(row, name) for name in POINTS))
 
 
 def points(value: Estimate) -> Row:

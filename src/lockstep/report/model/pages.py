@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lockstep.errors import LockstepError
-from lockstep.report import pictures, text
+from lockstep.experiment import Experiment
+from lockstep.report import grids, pictures, text
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.model import confusion, features, filters, maps, mistakes, sure, walk, weights
 from lockstep.report.model.features import Journey
@@ -99,6 +100,7 @@ def _contents(opened: Opened) -> dict[str, Any]:
         "total": walk.total(spec),
         "mflop": f"{spec.flops / 1e6:.2f}",
         "shares": walk.shares(spec),
+        "others": grids.layers(_other_networks(opened.model, run)),
         "classes": confusion.classes(opened.model),
         "mistaken": mistakes.sentences(opened.mistakes),
         "mistakes": mistakes.grid(opened.mistakes),
@@ -109,6 +111,12 @@ def _contents(opened: Opened) -> dict[str, Any]:
         "mapped": maps.sentences(opened.journey) if opened.journey else [],
         "sure": sure.sentences(opened.model),
     }
+
+
+def _other_networks(model: Model, run: Run) -> dict[str, Experiment]:
+    """The experiments that the backend was to train whose networks are not the one on the page."""
+    known = {name: model.results.experiments[name] for name in model.experiments}
+    return {name: each for name, each in known.items() if each.spec != run.cell.experiment.spec}
 
 
 def _accuracy(model: Model) -> Grid:

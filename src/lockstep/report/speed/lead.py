@@ -30,25 +30,37 @@ def peers(timings: Timings) -> tuple[str, ...]:
     return tuple(said for timing in timings.usable if (said := _peers(timings, timing)))
 
 
+def order(timing: Timing) -> list[str]:
+    """Backends by their rate of whole epochs, the highest first."""
+    rates = {name: rate for name in timing.backends if (rate := timing.median(name, "epoch"))}
+    return sorted(rates, key=lambda name: -rates[name])
+
+
+def level(timing: Timing) -> list[str]:
+    """The first of them, and those that its interval does not tell it from."""
+    best, *others = order(timing)
+    return [best, *(other for other in others if told(timing.lead(best, other)) != "faster")]
+
+
 def _fastest(timings: Timings, timing: Timing) -> str:
     """By the rate of whole epochs, and only where its interval against every other says so."""
-    rates = {name: rate for name in timing.backends if (rate := timing.median(name, "epoch"))}
-    best, *others = sorted(rates, key=lambda name: -rates[name])
+    best, *others = order(timing)
     name, where = timings.label, f"With {timing.label}"
     if not others:
-        return f"{where} only {name(best)} was timed: {rows.number(rates[best])} images a second."
+        rate = rows.number(timing.median(best, "epoch") or 0)
+        return f"{where} only {name(best)} was timed: {rate} images a second."
     leads = {other: timing.lead(best, other) for other in others}
     against = timing.first if timing.first in leads else others[0]
     times = f"{said(leads[against])} times as many images a second as {name(against)}"
     if timing.content["rounds"] == 1:
         return f"{where} {name(best)} had the highest rate, {times}."
-    level = [other for other in others if told(leads[other]) != "faster"]
-    if not level:
+    _, *close_behind = level(timing)
+    if not close_behind:
         next_ = "" if against == others[0] else f", and {said(leads[others[0]])} times {name(others[0])}'s"
         return f"{where} {name(best)} trains fastest: {times}{next_}."
-    close = f"{name(best)} / {name(level[0])} is {said(leads[level[0]])}"
-    first = "" if against in level else f"; {name(best)} trains {times}"
-    which = text.listed([name(each) for each in (best, *level)])
+    close = f"{name(best)} / {name(close_behind[0])} is {said(leads[close_behind[0]])}"
+    first = "" if against in close_behind else f"; {name(best)} trains {times}"
+    which = text.listed([name(each) for each in (best, *close_behind)])
     return f"{where} it cannot be told which of {which} trains fastest: {close}{first}."
 
 

@@ -1,0 +1,94 @@
+"""Do the backends agree?  Certificates against the reference, and accuracies paired by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from lockstep.report import findings, tables, text
+from lockstep.report.certificates import Certified, largest
+from lockstep.report.grids import Grid, Group
+from lockstep.report.overview.cards import Card, Link, Tone
+from lockstep.report.runs import Results, Side
+from lockstep.statistics import CONFIDENCE, Estimate
+
+LINKS = (Link("conformance.html", "How this was measured"), Link("#backends", "All differences"))
+
+
+def card(results: Results, certified: Sequence[Certified], differences: pd.DataFrame) -> Card:
+    proof = findings.same_run(results, certified)
+    shown = differences[differences["n"] > 0]
+    estimates = [tables.estimate_of(row) for row in tables.rows(shown)]
+    apart = sum(each.excludes_zero for each in estimates)
+    rows = [*_proved(certified), *_measured(results, shown)]
+    return Card(
+        "Do the backends agree?",
+        _tone(certified, apart),
+        proof.answer,
+        LINKS,
+        Grid(("", "value", "interval or limit", "n"), 1, [Group(rows=rows)]) if rows else None,
+        notes=(_told(estimates, apart), *proof.details),
+    )
+
+
+def _tone(certified: Sequence[Certified], apart: int) -> Tone:
+    """What nobody measured is not agreed upon; nor is an accuracy that can be told apart."""
+    if any(each.falls_short for each in certified):
+        return "bad"
+    proved = all(each.same_run and each.worst != "cannot tell" for each in certified)
+    return "good" if proved and not apart else "unsure"
+
+
+def _proved(certified: Sequence[Certified]) -> Iterator[tuple[str, ...]]:
+    """How far the farthest is from the reference, and how far it may be."""
+    checks = [check for each in certified for check in each.float64 if check.limit]
+    farthest = largest(checks)
+    if farthest is not None:
+        limit = min(check.limit for check in checks if check.limit)
+        backends = sum(any(check.limit for check in each.float64) for each in certified)
+        yield (
+            "largest distance in float64",
+            text.scientific(farthest),
+            f"limit {text.scientific(limit)}",
+            text.count(backends, "backend"),
+        )
+
+
+def _measured(results: Results, shown: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """The largest mean difference in accuracy; churn, beside that between seeds, the scale to read it by."""
+    if shown.empty:
+        return
+    row = max(tables.rows(shown), key=lambda row: abs(row.mean_points))
+    value = tables.estimate_of(row)
+    second, first = Side(row.backend, row.device), Side(row.minus_backend, row.minus_device)
+    yield (
+        f"accuracy, {results.label(second)} − {results.label(first)}",
+        f"{text.points(value.mean)} points",
+        text.interval(value),
+        text.count(value.n, "seed"),
+    )
+    seeds = shown["seed_churn"].mean()
+    beside = "" if math.isnan(seeds) else f"two seeds: {100 * seeds:.2f} %"
+    pairs = text.count(len(shown), "pair")
+    yield "different predictions", f"{100 * shown['churn'].mean():.2f} %", beside, pairs
+
+
+def _told(estimates: Sequence[Estimate], apart: int) -> str:
+    """How many intervals exclude 0, beside how many would by chance."""
+    if not estimates:
+        return "No accuracies to compare yet: that takes two backends that completed the same seed."
+    tested = sum(each.has_interval for each in estimates)
+    few = text.seeds([each.n for each in estimates])
+    if not tested:
+        pairs = text.count(len(estimates), "pair")
+        return f"Accuracies: cannot tell; none of {pairs} has a 95 % interval yet ({few})."
+    if not apart:
+        said = "the only interval includes" if tested == 1 else f"all {tested} intervals include"
+        return f"Accuracies: no difference can be told from 0; {said} it, which proves no equality ({few})."
+    word = "excludes" if apart == 1 else "exclude"
+    return (
+        f"Accuracies: {apart} of {text.count(tested, '95 % interval')} {word} 0, where about "
+        f"{(1 - CONFIDENCE) * tested:.1f} would if nothing differed ({few})."
+    )

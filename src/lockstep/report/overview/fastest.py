@@ -1,0 +1,83 @@
+"""Which backend is fastest here?  From times alone: training runs share the machine."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from markupsafe import Markup
+
+from lockstep.report import grids, text
+from lockstep.report.grids import Grid, Group
+from lockstep.report.overview.cards import Card, Link, Tone
+from lockstep.report.runs import Results
+from lockstep.report.speed import disturbed, lead
+from lockstep.report.speed.names import chip
+from lockstep.report.speed.ratios import said
+from lockstep.report.speed.timings import Timing, Timings
+from lockstep.speed import rows
+
+QUESTION = "Which is fastest here?"
+SHOWN = 6
+LINKS = (Link("speed.html", "All times, and how they were measured"),)
+
+
+def card(results: Results, timings: Timings | None) -> Card:
+    if timings is None or not timings.usable:
+        return _not_measured(results)
+    levels = [lead.level(timing) for timing in timings.usable]
+    answers = [_answer(timings, *pair) for pair in zip(timings.usable, levels, strict=True)]
+    tone: Tone = "good" if all(len(level) == 1 for level in levels) else "unsure"
+    shown = max(timings.usable, key=lambda timing: timing.threads)
+    notes = (
+        f"Whole epochs, {shown.label}, {timings.machine}. No time is a property of a framework.",
+        *disturbed.counts(timings),
+    )
+    return Card(QUESTION, tone, " ".join(answers), LINKS, _grid(timings, shown), notes=notes)
+
+
+def _answer(timings: Timings, timing: Timing, level: list[str]) -> str:
+    names = [timings.label(name) for name in level]
+    if len(timing.backends) == 1:
+        return f"With {timing.label} only {names[0]} was timed."
+    if len(names) == 1:
+        return f"With {timing.label}: {names[0]}."
+    return f"With {timing.label}: a tie of {text.listed(names)}."
+
+
+def _grid(timings: Timings, timing: Timing) -> Grid:
+    fastest, *_ = order = lead.order(timing)
+    cells = [
+        (
+            chip(timings, name),
+            rows.number(timing.median(name, "epoch") or 0),
+            text.NONE if name == fastest else said(timing.lead(fastest, name)),
+            str(timing.content["rounds"]),
+        )
+        for name in order[:SHOWN]
+    ]
+    return Grid(
+        ("backend", "images/s", f"{timings.label(fastest)} / this (95 %)", "n rounds"), 1, [Group(rows=cells)]
+    )
+
+
+def _not_measured(results: Results) -> Card:
+    """The rates of training runs, said to be no benchmark, and how to get one."""
+    name, cells = results.baseline, []
+    for side in results.sides:
+        found = [
+            run.provenance["times"].get("images_per_second") for run in results.seeds(name, side).values()
+        ]
+        if known := [rate for rate in found if rate]:
+            cells.append((grids.chip(results, side), f"{median(known):,.0f}", text.count(len(known), "run")))
+    how = Markup(
+        "To measure: <code>lockstep time {} --config {}</code>; "
+        "with <code>speed: {{}}</code> in the config, snakemake does it."
+    )
+    return Card(
+        QUESTION,
+        "none",
+        "Not measured: training runs share the machine, so their rates are not a benchmark.",
+        (Link("speed.html", "More on speed"),),
+        Grid(("backend", "training, images/s", "n"), 1, [Group(rows=cells[:SHOWN])]) if cells else None,
+        notes=(how.format(" ".join(results.config.backends), results.config.path),),
+    )

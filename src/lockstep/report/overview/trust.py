@@ -1,0 +1,78 @@
+"""Can I trust this run?  Whether it is whole, from one place, in step, and honestly attacked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from lockstep.report import text
+from lockstep.report.certificates import Certified
+from lockstep.report.environment import one_origin, sameness, skipped
+from lockstep.report.overview.cards import Card, Checked, Link, Tone, worst
+from lockstep.report.robustness import checks
+from lockstep.report.robustness.attacked import Robustness
+from lockstep.report.runs import COMPLETED, Results
+
+LINKS = (Link("environment.html", "Environment"), Link("#unfinished", "What did not complete"))
+ANSWERS = {
+    "good": "Yes: nothing that was checked speaks against it.",
+    "unsure": "With care: not everything could be shown.",
+    "bad": "Not all of it: something that was checked failed.",
+    "none": "Nothing to check yet.",
+}
+
+
+def card(
+    results: Results,
+    certified: Sequence[Certified],
+    under_attack: Robustness | None,
+    claims: Checked | None = None,
+) -> Card:
+    """claims: what became of the claims that a run is held to, if anybody checked."""
+    found = (
+        _completed(results),
+        *_origin(results),
+        _in_step(certified),
+        *_attacks(under_attack),
+        *([claims] if claims else []),
+    )
+    tone = worst(found)
+    return Card("Can I trust this run?", tone, ANSWERS[tone], LINKS, checks=found)
+
+
+def _completed(results: Results) -> Checked:
+    """A run that failed, or is of another configuration, may be a mistake; the others have a reason."""
+    outcomes = Counter(run.outcome for run in results.runs)
+    done, total = outcomes.pop(COMPLETED, 0), len(results.runs)
+    rest = text.listed([f"{n} {outcome}" for outcome, n in outcomes.items()])
+    tone: Tone = "bad" if outcomes["failed"] or outcomes["stale"] else "unsure" if +outcomes else "good"
+    return Checked(tone, f"{done} of {total} training runs completed{f': {rest}' if +outcomes else ''}.")
+
+
+def _origin(results: Results) -> Iterator[Checked]:
+    """Where results and data come from."""
+    if said := sameness(results):
+        yield Checked("good" if one_origin(results) else "bad", said)
+    for line in skipped(results):
+        yield Checked("unsure", f"{line.partition(':')[0]}.")
+
+
+def _in_step(certified: Sequence[Certified]) -> Checked:
+    good = sum(each.same_run for each in certified)
+    tone: Tone = "good" if good == len(certified) else "unsure"
+    late = any(each.falls_short for each in certified)
+    return Checked(
+        "bad" if late else tone, f"{good} of {text.count(len(certified), 'backend')} proved in step."
+    )
+
+
+def _attacks(under_attack: Robustness | None) -> Iterator[Checked]:
+    """A failed check names numbers that are not to be trusted; the others stand."""
+    if under_attack is None:
+        return
+    judged = [each for each in checks.judge(under_attack) if not each.of_float32]
+    failed = sum(not each.check.passed for each in judged)
+    passed = (
+        f"{len(judged) - failed:,} of {text.count(len(judged), 'check')} that the attacks were strong passed."
+    )
+    yield Checked("good" if judged and not failed else "unsure", passed)
