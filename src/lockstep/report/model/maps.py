@@ -115,6 +115,7 @@ def _tile(axes: Axes, output: np.ndarray) -> None:
         tile = tile.reshape(lines, across)
     limit = float(np.abs(output).max()) or 1.0
     axes.imshow(tile, cmap="PuOr_r", vmin=-limit, vmax=limit)
+    axes.set_anchor("W")
     bare(axes)
 
 

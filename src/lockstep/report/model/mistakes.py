@@ -60,14 +60,14 @@ class Mistakes:
         return self.found[:SHOWN]
 
     def is_hard(self, mistake: Mistake) -> bool:
-        """Whether every run of every backend is wrong."""
-        return self.runs > 1 and mistake.wrong == self.runs
+        """Whether every run is wrong, on more than one backend."""
+        return self.backends > 1 and mistake.wrong == self.runs
 
 
 def find(model: Model, run: Run) -> Mistakes:
-    """Errors of `run`; ties in confidence by position.  Runs on other test images are left out."""
+    """Errors of `run`; ties in confidence by position."""
     index, labels = run.array("predictions.npz", "index"), run.predictions.labels
-    alike = [each for each in model.alike if np.array_equal(each.array("predictions.npz", "index"), index)]
+    alike = model.alike
     said = np.stack([each.predictions.predicted for each in alike])
     mine = np.array([each.side == model.side for each in alike])
     shares = probabilities(run.logits)
@@ -98,13 +98,16 @@ def sentences(mistakes: Mistakes) -> list[str]:
         return ["This run makes no mistake on the test images."]
     said = [f"Seed {mistakes.run.cell.seed} is wrong on {text.count(total, 'test image')}."]
     if mistakes.runs > 1:
-        hard, alone = sum(map(mistakes.is_hard, mistakes.found)), sum(e.wrong == 1 for e in mistakes.found)
-        among = (
-            f"{mistakes.runs} completed runs of this experiment on {text.count(mistakes.backends, 'backend')}"
-        )
+        everywhere = sum(each.wrong == mistakes.runs for each in mistakes.found)
+        alone = sum(each.wrong == 1 for each in mistakes.found)
+        among = f"{mistakes.runs} completed runs, on {text.count(mistakes.backends, 'backend')},"
         said.append(
-            f"Wrong in all {among}: {hard} of these. Such images are hard, whoever computes. Wrong in "
-            f"this run alone: {alone}{'; another seed or another rounding gets them right' if alone else ''}."
+            f"All {among} are wrong on {everywhere} of these; this run alone is wrong on {alone} of them."
+        )
+    if mistakes.backends > 1:
+        said.append(
+            "What every run on every backend gets wrong is a hard image. Runs of one seed start from the "
+            "same weights and see the same batches, so they are not independent."
         )
     return said
 

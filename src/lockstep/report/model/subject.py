@@ -56,8 +56,10 @@ class Model:
 
     @property
     def alike(self) -> list[Run]:
-        """Every completed run of the experiment, on all backends."""
-        return [run for run in self.results.runs if run.usable and run.cell.name == self.experiment]
+        """Completed runs of the experiment on all backends, as far as they have the same data, and so the
+        same test images."""
+        ours = [run for run in self.results.runs if run.usable and run.cell.name == self.experiment]
+        return [run for run in ours if self.run and _data(run) == _data(self.run)]
 
     @property
     def why_nothing(self) -> list[str]:
@@ -69,6 +71,11 @@ class Model:
             for (name, side, outcome, reason, _), seeds in self.results.problems.items()
             if (name, side) == (self.experiment, self.side)
         ]
+
+
+def _data(run: Run) -> str:
+    """The checksum of what it was trained and tested on."""
+    return str(run.provenance["identity"]["data"])
 
 
 def read_weights(run: Run) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from lockstep.report.effects.metrics import METRICS
 from lockstep.report.model.subject import Model
 from lockstep.report.robustness import calibration
 from lockstep.report.runs import Run
-from lockstep.report.style import Figure, canvas, finish, space
+from lockstep.report.style import GREY, Figure, canvas, finish, space
 from lockstep.statistics import Estimate, estimate
 
 METRIC = METRICS["calibration_error"]
@@ -22,6 +22,8 @@ def figure(model: Model, run: Run) -> Figure:
         calibration.panel(above, below, run)
         above.set_ylabel("accuracy")
         below.set(xlabel="confidence", ylabel="images")
+        (bars,) = below.containers
+        below.bar_label(bars, fontsize=7, color=GREY)
         space(drawn, h_pad=0.07)
         return finish(
             drawn,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from lockstep.report import text
@@ -18,6 +19,7 @@ class Step(NamedTuple):
     sees: str
     formula: str
     parameters: int
+    operations: str
     mflop: str
 
 
@@ -31,10 +33,19 @@ def steps(spec: Spec) -> list[Step]:
             f"{node.receptive_field}×{node.receptive_field}" if node.receptive_field else "all",
             node.formula.replace("*", "×"),
             node.parameters,
+            _operations(node),
             f"{node.flops / 1e6:.2f}" if node.flops else "",
         )
         for node in spec.nodes
     ]
+
+
+def _operations(node: Node) -> str:
+    """ "2×800×576": two for each weight of a kernel at each place of the output"""
+    if not node.flops:
+        return ""
+    places = math.prod(node.output_shape[:-1])
+    return f"2×{math.prod(node.weights['kernel'])}" + (f"×{places}" if places > 1 else "")
 
 
 def size(shape: tuple[int, ...]) -> str:
@@ -103,9 +114,10 @@ _FUNCTIONS = {
 def _convolution(node: Node, layer: Conv2D) -> str:
     k, channels = layer.kernel, node.input_shape[-1]
     steps = "one place" if layer.stride == 1 else f"{layer.stride} places"
+    shrinks = "keep the size" if layer.stride == 1 else f"leave a size divided by {layer.stride}"
     edges = {
         "valid": "It stays inside its input, so the output is smaller",
-        "same": "Zeros around the edges keep the size",
+        "same": f"Zeros around the edges {shrinks}",
         "full": "Zeros around the edges let every number meet every weight",
     }[layer.padding]
     return (
