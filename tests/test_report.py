@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_results import REASON, Fake, project, table, write_images
 from rich.console import Console
@@ -89,6 +90,20 @@ def test_every_cell_is_in_the_table_with_its_outcome(page: Path, fake: Fake):
     assert "no result yet" in cells.reason["tanh", "beta", 1]
     assert cells.cell_hash["plain", "beta", 2] == "hash-2"
     assert set(cells.parameters) == {PARAMETERS}
+
+
+def test_markdown_holds_what_csv_does(page: Path):
+    cells = table(page, "cells")
+    head, rule, *rows = (page.parent / "tables/cells.md").read_text().splitlines()
+    assert head == f"| {' | '.join(cells.columns)} |"
+    assert set(rule) == {"|", "-", " "}
+    assert len(rows) == len(cells)
+    assert rows[0].startswith("| plain | alpha | cpu | 0 | completed |  | hash-0 | 2 | ")
+    assert any("MemoryError: [Errno 12] &lt;not enough> & more" in row for row in rows)
+    frame = pd.DataFrame({"a": ["x|y\nz", None], "b": [0.25, float("nan")], "c": [1, 2]})
+    assert (
+        tables.markdown(frame) == "| a | b | c |\n| --- | --- | --- |\n| x\\|y z | 0.25 | 1 |\n|  |  | 2 |\n"
+    )
 
 
 def test_accuracy(page: Path):
