@@ -21,7 +21,7 @@ from lockstep import config as configs
 from lockstep.config import Config
 from lockstep.discovery import find, load
 from lockstep.report import build, runs
-from lockstep.report.model import confusion, mistakes, pages, walk, weights
+from lockstep.report.model import confusion, doubts, features, mistakes, pages, walk, weights
 from lockstep.report.model.features import example, follow
 from lockstep.report.model.subject import Model, read_weights
 from lockstep.report.runs import Side
@@ -169,7 +169,7 @@ def test_a_mistake_is_looked_for_in_all_runs(model: Model):
 def test_digits_are_chosen_by_rule():
     probabilities = np.full((20, 2), 0.5) + np.linspace(0.01, 0.4, 20)[:, None] * [1, -1]
     labels = np.where(np.arange(20) % 2, 1, 0)  # all are predicted 0, so the odd ones are wrong
-    assert list(mistakes.choose(probabilities, labels)) == [19, 17, 15, 13, 0, 2, 4, 6]
+    assert list(doubts.choose(probabilities, labels)) == [19, 17, 15, 13, 0, 2, 4, 6]
 
 
 def test_runs_on_other_data_are_not_asked(fake: Fake, tmp_path: Path):
@@ -298,6 +298,23 @@ def test_a_digit_goes_through_the_layers_as_through_the_network(real: Config, re
     text = plain(real_page)
     assert "outputs are the logits that the run stored, but for" in text
     assert f"The label is {journey.label}." in text
+
+
+def test_a_large_network_is_checked_on_fewer_images(real: Config, monkeypatch: pytest.MonkeyPatch):
+    run = Model(runs.read(real), Side("numpy", "cpu")).run
+    monkeypatch.setattr(features, "BUDGET", 5 * run.cell.experiment.spec.flops)
+    journey = follow(run, read_weights(run), real.data_path("mnist-5k"), 7)
+    assert journey.checked == 6
+    assert journey.image == run.array("predictions.npz", "index")[7]
+
+
+def test_a_reference_that_fails_is_told(real: Config, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(features.Backend, "require", lambda self, device: 1 / 0)
+    found = contents(real)
+    assert found["journey"] is None
+    assert found["why"]["journey"] == (
+        "the reference cannot compute this network: ZeroDivisionError: division by zero"
+    )
 
 
 def test_other_weights_are_found_out(real: Config, tmp_path: Path):

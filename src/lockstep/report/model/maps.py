@@ -88,7 +88,8 @@ def proof(journey: Journey) -> str:
         )
     return (
         f"On {among}, the last layer's outputs differ from the logits that the run stored by up to {far} "
-        f"(limit {limit}): these are not the weights that were tested, or the backend computes otherwise."
+        f"(limit {limit}): these are not the weights that were tested, or the backend and the reference "
+        "compute different things."
     )
 
 

@@ -12,7 +12,7 @@ from lockstep.errors import LockstepError
 from lockstep.experiment import Experiment
 from lockstep.report import grids, pictures, text
 from lockstep.report.grids import Grid, Group, chip
-from lockstep.report.model import confusion, features, filters, maps, mistakes, sure, walk, weights
+from lockstep.report.model import confusion, doubts, features, filters, maps, mistakes, sure, walk, weights
 from lockstep.report.model.features import Journey
 from lockstep.report.model.mistakes import Mistakes
 from lockstep.report.model.subject import Model, read_weights
@@ -70,7 +70,7 @@ def _open(model: Model, run: Run) -> Opened:
 def _figures(opened: Opened) -> Iterator[Figure]:
     model, run = opened.model, opened.run
     yield confusion.figure(model)
-    yield mistakes.heat(model, run, opened.images)
+    yield doubts.figure(model, run, opened.images)
     yield sure.figure(model, run)
     if opened.images is not None and opened.mistakes.found:
         yield mistakes.gallery(model, opened.mistakes, opened.images)

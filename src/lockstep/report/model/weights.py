@@ -22,7 +22,8 @@ STEPS = 127
 
 
 def embedded(spec: Spec, weights: Mapping[str, np.ndarray]) -> tuple[Markup, list[str]]:
-    """JSON for a script element, and the names of the layers whose kernels are too large for the page."""
+    """JSON for a script element, empty without a kernel, and the names of the layers whose kernels are too
+    large for the page."""
     maps, layers, shapes = None, {}, {}
     for node in spec.nodes:
         if isinstance(node.layer, Flatten) and len(node.input_shape) == 3:
@@ -51,7 +52,7 @@ def embedded(spec: Spec, weights: Mapping[str, np.ndarray]) -> tuple[Markup, lis
             if name in kept
         ],
     }
-    text = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c") if kept else ""
     return Markup(text), [name for name in shapes if name not in kept]
 
 
