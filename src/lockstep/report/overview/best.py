@@ -100,7 +100,7 @@ def grid(results: Results, ranking: Ranking) -> Grid:
         numbers = _numbers(ranking, place) if place else [text.NONE] * 4
         label = place.label if place else text.NONE
         rows.append((label, name, changes[name], *numbers, _runs(outcomes[name])))
-    columns = ("accuracy, %", "behind the first, points", "95 % interval", "n seeds", "runs completed")
+    columns = ("accuracy, %", "behind, points", "95 % interval", "n seeds", "completed")
     return Grid(("place", "experiment", "what it changes", *columns), 3, [Group(rows=rows)])
 
 
