@@ -25,7 +25,7 @@ def test_what_intervals_tell_apart_has_a_place_of_its_own():
     assert (found.tested, found.apart) == (3, 3)
     assert found.by_chance == pytest.approx(0.15)
     assert [place.mean.mean for place in found.places] == pytest.approx([93.1 / 3, 63.1 / 3, 11])
-    assert found.places[2].behind.mean == pytest.approx(11 - 93.1 / 3)
+    assert found.places[2].to_first.mean == pytest.approx(11 - 93.1 / 3)
 
 
 def test_ties_share_their_places_and_need_not_be_transitive():
@@ -43,9 +43,16 @@ def test_equal_differences_have_no_interval_and_so_tell_nothing():
 
 def test_pairs_are_what_both_completed_and_means_what_all_did():
     values = {"a": of(1, 2, 9), "b": of(2, 3.1) | {(BETA, 0): 70.0}, "c": of(5)}
-    found = {place.name: place for place in rank(values).places}
+    ranking = rank(values)
+    assert [(place.name, place.label) for place in ranking.places] == [
+        ("b", "1–2"),
+        ("c", "1–3"),
+        ("a", "2–3"),
+    ]
+    found = {place.name: place for place in ranking.places}
     assert {name: place.mean.mean for name, place in found.items()} == {"a": 1, "b": 2, "c": 5}
-    assert (found["a"].behind.n, found["a"].behind.mean) == (1, -4)
+    assert (found["a"].to_first.n, found["a"].to_first.mean) == (2, pytest.approx(-1.05))
+    assert (found["c"].to_first.n, found["c"].to_first.mean) == (1, 3)
 
 
 def test_backends_of_one_seed_count_once():
@@ -53,7 +60,7 @@ def test_backends_of_one_seed_count_once():
     b = {key: value + 1 + 0.1 * key[1] for key, value in a.items()}
     (first, second) = rank({"a": a, "b": b}).places
     assert (first.name, first.label, second.label) == ("b", "1", "2")
-    assert (second.behind.n, second.behind.mean) == (3, pytest.approx(-1.1))
+    assert (second.to_first.n, second.to_first.mean) == (3, pytest.approx(-1.1))
 
 
 def test_what_has_nothing_in_common_is_a_tie():

@@ -16,9 +16,11 @@ from lockstep import discovery, identity
 from lockstep.config import Config, load
 from lockstep.config_file import TIERS
 from lockstep.conformance.certificate import FILES, Certificate, Check, Curve, Diagnosis, Pair, Verdict, write
-from lockstep.report import build, runs, summary, text
+from lockstep.report import build, runs, summary, tables, text
 from lockstep.report.certificates import Certified, read_all
 from lockstep.report.findings import Finding, same_run
+from lockstep.report.overview import agree
+from lockstep.report.overview.cards import Card
 from lockstep.results import write_text
 
 CONFIG = """
@@ -296,6 +298,28 @@ def test_out_of_step_without_a_diagnosis_names_the_check(config: Config):
     save_all(config, beta=[certificate("beta", "quick"), certificate("beta", "travel", checks=late)])
     assert "First: T5, travel in float32, 500 steps." in page(config).words
     assert finding(config).answer == "No: beta is out of step in T5 (travel in float32, 500 steps)."
+
+
+def test_the_card_of_the_summary_is_marked_by_the_certificates(config: Config):
+    def card() -> Card:
+        results = runs.read(config)
+        return agree.card(results, read_all(config), tables.build(results)["differences"])
+
+    assert (card().tone, card().answer) == ("unsure", "Not measured yet.")
+    save_all(config)
+    assert (card().tone, card().answer) == ("good", finding(config).answer)
+    assert card().grid.groups[0].rows[0] == (
+        "largest distance in float64",
+        "7e-15",
+        "limit 1e-12",
+        "3 backends",
+    )
+    unsure = [check.model_copy(update={"verdict": "cannot tell"}) for check in seeds("beta")]
+    save(config, certificate("beta", "seeds", checks=unsure))
+    assert card().tone == "unsure"
+    stopped = check("T0", "vjp", verdict="not yet")
+    save(config, certificate("beta", "quick", checks=[stopped]))
+    assert card().tone == "bad"
 
 
 def test_not_yet(config: Config):

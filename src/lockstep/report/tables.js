@@ -34,8 +34,7 @@ function comparer(texts, sign) {
 // Upwards, downwards, and back to the order of the page; groups stay where they are.
 function sort(table, column, original) {
   const heads = [...table.tHead.rows[0].cells];
-  const next = { ascending: "descending", descending: null }[heads[column].ariaSort] ?? null;
-  const order = heads[column].hasAttribute("aria-sort") ? next : "ascending";
+  const order = { ascending: "descending", descending: "" }[heads[column].getAttribute("aria-sort")] ?? "ascending";
   for (const head of heads) head.removeAttribute("aria-sort");
   if (order) heads[column].setAttribute("aria-sort", order);
   const texts = new Map(original.flat().map((row) => [row, read(row.cells[column])]));

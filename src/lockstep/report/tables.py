@@ -159,12 +159,13 @@ def _units(results: Results) -> Iterable[Row]:
 
 def _history(results: Results) -> pd.DataFrame:
     """Every epoch of every run, of those that diverged up to where they did."""
-    parts = []
-    for run in results.runs:
-        if run.has_results:
-            parts.append(run.history.assign(**_key(run))[COLUMNS["history"]])
-    filled = [part for part in parts if len(part)]  # pandas warns where an empty one is joined
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS["history"])
+    found = [run for run in results.runs if run.has_results and len(run.history)]
+    if not found:
+        return pd.DataFrame(columns=COLUMNS["history"])
+    keys = pd.DataFrame([_key(run) for run in found])
+    epochs = [len(run.history) for run in found]
+    joined = pd.concat([run.history for run in found], ignore_index=True)
+    return joined.assign(**keys.loc[keys.index.repeat(epochs)].reset_index(drop=True))[COLUMNS["history"]]
 
 
 def rows(frame: pd.DataFrame) -> list[Any]:

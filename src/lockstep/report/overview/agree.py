@@ -21,24 +21,26 @@ def card(results: Results, certified: Sequence[Certified], differences: pd.DataF
     proof = findings.same_run(results, certified)
     shown = differences[differences["n"] > 0]
     estimates = [tables.estimate_of(row) for row in tables.rows(shown)]
-    apart = sum(each.excludes_zero for each in estimates)
     rows = [*_proved(certified), *_measured(results, shown)]
     return Card(
         "Do the backends agree?",
-        _tone(certified, apart),
+        _tone(certified, estimates),
         proof.answer,
         LINKS,
         Grid(("", "value", "interval or limit", "n"), 1, [Group(rows=rows)]) if rows else None,
-        notes=(_told(estimates, apart), *proof.details),
+        notes=(_told(estimates), *proof.details),
     )
 
 
-def _tone(certified: Sequence[Certified], apart: int) -> Tone:
-    """What nobody measured is not agreed upon; nor is an accuracy that can be told apart."""
+def _tone(certified: Sequence[Certified], estimates: Sequence[Estimate]) -> Tone:
+    """In doubt while no other backend is proved in step, or more accuracies differ than would by chance."""
     if any(each.falls_short for each in certified):
         return "bad"
-    proved = all(each.same_run and each.worst != "cannot tell" for each in certified)
-    return "good" if proved and not apart else "unsure"
+    proved = any(each.same_run and not each.is_reference for each in certified)
+    unsure = any(each.worst == "cannot tell" for each in certified)
+    tested = sum(each.has_interval for each in estimates)
+    differ = sum(each.excludes_zero for each in estimates) > math.ceil((1 - CONFIDENCE) * tested)
+    return "good" if proved and not unsure and not differ else "unsure"
 
 
 def _proved(certified: Sequence[Certified]) -> Iterator[tuple[str, ...]]:
@@ -75,11 +77,12 @@ def _measured(results: Results, shown: pd.DataFrame) -> Iterator[tuple[str, ...]
     yield "different predictions", f"{100 * shown['churn'].mean():.2f} %", beside, pairs
 
 
-def _told(estimates: Sequence[Estimate], apart: int) -> str:
+def _told(estimates: Sequence[Estimate]) -> str:
     """How many intervals exclude 0, beside how many would by chance."""
     if not estimates:
         return "No accuracies to compare yet: that takes two backends that completed the same seed."
     tested = sum(each.has_interval for each in estimates)
+    apart = sum(each.excludes_zero for each in estimates)
     few = text.seeds([each.n for each in estimates])
     if not tested:
         pairs = text.count(len(estimates), "pair")

@@ -38,7 +38,9 @@ def card(results: Results, ranking: Ranking) -> Card:
     names, of = [place.name for place in ranking.candidates], len(ranking.places)
     cells = partial(_numbers, ranking)
     rows = [(place.label, place.name, *cells(place)) for place in ranking.places[:SHOWN]]
-    grid = Grid(("place", "experiment", "accuracy, %", "behind", "95 % interval", "n"), 2, [Group(rows=rows)])
+    grid = Grid(
+        ("place", "experiment", "accuracy, %", "to first", "95 % interval", "n"), 2, [Group(rows=rows)]
+    )
     if of == 1:
         return Card(QUESTION, "none", f"Only {names[0]} has results.", LINKS, grid)
     if len(names) == 1:
@@ -53,6 +55,8 @@ def card(results: Results, ranking: Ranking) -> Card:
 
 def told(ranking: Ranking) -> str:
     """How much the places can carry."""
+    if len(ranking.places) < 2:
+        return "Fewer than two experiments have results, so there is nothing to compare."
     if not ranking.tested:
         return "No paired difference has a 95 % interval yet, so every place is a tie."
     return (
@@ -78,11 +82,11 @@ def over(results: Results, ranking: Ranking) -> str:
 
 
 def _numbers(ranking: Ranking, place: Place) -> tuple[str, ...]:
-    """Mean accuracy, and how far it is behind the first, with interval and pairs."""
+    """Mean accuracy, and the difference to the first, with interval and pairs."""
     mean = text.number(place.mean.mean, ".2f")
     if place is ranking.places[0]:
-        return mean, text.NONE, text.NONE, str(place.behind.n)
-    return mean, text.points(place.behind.mean), text.interval(place.behind), str(place.behind.n)
+        return mean, text.NONE, text.NONE, str(place.to_first.n)
+    return mean, text.points(place.to_first.mean), text.interval(place.to_first), str(place.to_first.n)
 
 
 def grid(results: Results, ranking: Ranking) -> Grid:
@@ -100,7 +104,7 @@ def grid(results: Results, ranking: Ranking) -> Grid:
         numbers = _numbers(ranking, place) if place else [text.NONE] * 4
         label = place.label if place else text.NONE
         rows.append((label, name, changes[name], *numbers, _runs(outcomes[name])))
-    columns = ("accuracy, %", "behind the first, points", "95 % interval", "n seeds", "runs completed")
+    columns = ("accuracy, %", "to the first, points", "95 % interval", "n seeds", "completed")
     return Grid(("place", "experiment", "what it changes", *columns), 3, [Group(rows=rows)])
 
 

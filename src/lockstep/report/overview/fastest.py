@@ -10,20 +10,21 @@ from lockstep.report import grids, text
 from lockstep.report.grids import Grid, Group
 from lockstep.report.overview.cards import Card, Link, Tone
 from lockstep.report.runs import Results
-from lockstep.report.speed import disturbed, lead
+from lockstep.report.speed import absent, disturbed, lead
 from lockstep.report.speed.names import chip
 from lockstep.report.speed.ratios import said
 from lockstep.report.speed.timings import Timing, Timings
 from lockstep.speed import rows
 
 QUESTION = "Which is fastest here?"
-SHOWN = 6
+SHOWN = 5
+"""Backends on the card; the page of times has all."""
 LINKS = (Link("speed.html", "All times, and how they were measured"),)
 
 
 def card(results: Results, timings: Timings | None) -> Card:
     if timings is None or not timings.usable:
-        return _not_measured(results)
+        return _not_measured(results, timings)
     levels = [lead.level(timing) for timing in timings.usable]
     answers = [_answer(timings, *pair) for pair in zip(timings.usable, levels, strict=True)]
     tone: Tone = "good" if all(len(level) == 1 for level in levels) else "unsure"
@@ -60,8 +61,8 @@ def _grid(timings: Timings, timing: Timing) -> Grid:
     )
 
 
-def _not_measured(results: Results) -> Card:
-    """The rates of training runs, said to be no benchmark, and how to get one."""
+def _not_measured(results: Results, timings: Timings | None) -> Card:
+    """The rates of training runs, said to be no benchmark, and how to get one, or why there is none."""
     name, cells = results.baseline, []
     for side in results.sides:
         found = [
@@ -69,15 +70,15 @@ def _not_measured(results: Results) -> Card:
         ]
         if known := [rate for rate in found if rate]:
             cells.append((grids.chip(results, side), f"{median(known):,.0f}", text.count(len(known), "run")))
-    how = Markup(
+    asking = Markup(
         "To measure: <code>lockstep time {} --config {}</code>; "
         "with <code>speed: {{}}</code> in the config, snakemake does it."
-    )
+    ).format(" ".join(results.config.backends), results.config.path)
     return Card(
         QUESTION,
         "none",
         "Not measured: training runs share the machine, so their rates are not a benchmark.",
         (Link("speed.html", "More on speed"),),
         Grid(("backend", "training, images/s", "n"), 1, [Group(rows=cells[:SHOWN])]) if cells else None,
-        notes=(how.format(" ".join(results.config.backends), results.config.path),),
+        notes=tuple(absent.sentences(timings)) if timings else (asking,),
     )

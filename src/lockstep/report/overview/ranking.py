@@ -26,7 +26,7 @@ class Place:
     worst: int
     mean: Estimate
     """Over the seeds and backends that all experiments completed; of others it would tilt the comparison."""
-    behind: Estimate
+    to_first: Estimate
     """This minus the first of the ranking, on what both completed."""
 
     @property
@@ -38,7 +38,7 @@ class Place:
 @dataclass(frozen=True)
 class Ranking:
     places: list[Place]
-    """The highest first."""
+    """By their ranges; of two with the same range the one with the higher mean is first."""
     shared: list[Runs]
     """What all completed."""
     tested: int

@@ -72,7 +72,7 @@ def _attacks(under_attack: Robustness | None) -> Iterator[Checked]:
         return
     judged = [each for each in checks.judge(under_attack) if not each.of_float32]
     failed = sum(not each.check.passed for each in judged)
-    passed = (
-        f"{len(judged) - failed:,} of {text.count(len(judged), 'check')} that the attacks were strong passed."
-    )
-    yield Checked("good" if judged and not failed else "unsure", passed)
+    done, total = sum(each.usable for each in under_attack.runs), len(under_attack.runs)
+    tone: Tone = "good" if done == total and not failed else "unsure"
+    passed = f"{len(judged) - failed:,} of {text.count(len(judged), 'check')} of the attacks passed"
+    yield Checked(tone, f"{done} of {text.count(total, 'run')} attacked; {passed}.")
