@@ -35,3 +35,18 @@ def write_bundle(
         f"{path}: {path.stat().st_size / 1e6:,.1f} MB, {len(about['files']):,} files, {outcomes}",
         highlight=False,
     )
+
+
+@app.command(rich_help_panel="compare and share")
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="CELL", help="folder of a finished cell")],
+    to: Annotated[str, typer.Option(help="keras, torch, npz or safetensors")],
+    file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="default: named after the cell")
+    ] = None,
+) -> None:
+    """Write a trained network as a file for others: pixels in [0, 1] to probabilities; see docs/export.md."""
+    from lockstep import export as exports
+
+    path = exports.export(folder, to, file)
+    out.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", highlight=False)
