@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lockstep.discovery import REFERENCE
-from lockstep.report import certificates, figures, grids, pictures, tables, text, verdicts
+from lockstep.report import certificates, figures, grids, latex, pictures, tables, text, verdicts
 from lockstep.report.certificates import Certified
 from lockstep.report.divergence import divergence
 from lockstep.report.effects import page as effects
@@ -41,6 +41,7 @@ def build(results: Results) -> Path:
     frames = tables.build(results)
     tables.save(frames, config.reports / "tables")
     under_attack, timings = attacked.read(results), files.read(results)
+    latex.save(results, frames, under_attack, timings, config.reports / "tables")
     drawn = {figure.name: figure for figure in _figures(results, certified, frames)}
     if under_attack:
         drawn |= {figure.name: figure for figure in robustness.figures(under_attack)}
