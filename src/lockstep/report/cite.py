@@ -41,9 +41,9 @@ def citation(results: Results) -> Citation | None:
     dates = _distinct(runs, lambda p: p["times"]["started"][:10])
     date = max((date for date in dates if date != UNKNOWN), default="")
     digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
+    sides = dict.fromkeys(results.label(run.side) for run in runs)
     facts = [
-        f"{text.count(len(runs), 'training run')} on "
-        f"{text.listed(list(dict.fromkeys(results.label(run.side) for run in runs)))}",
+        f"{text.count(len(runs), 'training run')} on {text.listed(list(sides))}",
         f"Lockstep {_listed(_distinct(runs, lambda p: p['machine']['lockstep']))}",
         f"git commit {_listed(commits)}",
         f"harness {_listed(harness)}",
@@ -51,10 +51,9 @@ def citation(results: Results) -> Citation | None:
         f"config SHA-256 {digest}",
     ]
     fields = {
-        "author": " and ".join(
-            f"{{{escape(name)}}}" for name in authors
-        ),  # in braces: not first and last name
-        "title": f"{{{escape(title)}}}",  # in braces: its capitals stay
+        # In braces, names are not taken apart and titles keep their capitals.
+        "author": " and ".join(f"{{{escape(name)}}}" for name in authors),
+        "title": f"{{{escape(title)}}}",
         "year": date[:4],
         "note": ";\n    ".join(map(escape, [*facts, *_versions(runs)])),
     }

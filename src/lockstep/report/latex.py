@@ -52,7 +52,7 @@ def save(
     folder: Path,
 ) -> None:
     """Write a `.tex` file for each main table that has rows."""
-    made = f"made by Lockstep {lockstep.__version__} from {results.config.path}"
+    made = f"made by Lockstep {lockstep.__version__} from {results.config.path.name}"
     for table in [*_trained(results, frames), *_robust(under_attack), *_timed(timings)]:
         if table.grid.size:
             head = f"% {table.name}.tex: {made}; needs \\usepackage{{booktabs}}\n"
