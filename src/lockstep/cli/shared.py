@@ -23,8 +23,6 @@ BackendsOption = Annotated[
 ]
 BundleArgument = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="[BUNDLE.zip]", help="of lockstep bundle, instead of a config", show_default=False
-    ),
+    typer.Argument(metavar="BUNDLE.zip", help="of lockstep bundle, instead of a config", show_default=False),
 ]
 DEFAULT = Path("config/config.yaml")
