@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from lockstep.cli.shared import DEFAULT, BackendsOption, ConfigOption, app, out
+from lockstep.cli.shared import DEFAULT, BackendsOption, BundleArgument, ConfigOption, app, out
 from lockstep.errors import LockstepError
+
+if TYPE_CHECKING:
+    from lockstep.config import Config
 
 
 @app.command(rich_help_panel="run")
@@ -139,23 +145,52 @@ def plan(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> Non
 
 
 @app.command(rich_help_panel="run")
-def report(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> None:
+def report(
+    bundle: BundleArgument = None,
+    config: ConfigOption = DEFAULT,
+    backends: BackendsOption = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="default: the config's; of a bundle, reports/ and its name"),
+    ] = None,
+) -> None:
     """Build tables and pages from the results that are there, and print a summary."""
-    from lockstep.config import load, selection
     from lockstep.report import build
     from lockstep.report.runs import read
     from lockstep.report.summary import show
 
-    results = read(load(config, selection(backends)))
-    build(results)
-    show(results, out)
+    with _settings(bundle, config, backends, to) as settings:
+        results = read(settings)
+        build(results)
+        show(results, out)
 
 
 @app.command(rich_help_panel="run")
-def summary(config: ConfigOption = DEFAULT, backends: BackendsOption = None) -> None:
+def summary(
+    bundle: BundleArgument = None, config: ConfigOption = DEFAULT, backends: BackendsOption = None
+) -> None:
     """Print accuracy per experiment and backend, what failed, and where the report is."""
-    from lockstep.config import load, selection
     from lockstep.report.runs import read
     from lockstep.report.summary import show
 
-    show(read(load(config, selection(backends))), out)
+    with _settings(bundle, config, backends) as settings:
+        show(read(settings), out, bundle)
+
+
+@contextmanager
+def _settings(
+    bundle: Path | None, config: Path, backends: str | None, to: Path | None = None
+) -> Iterator[Config]:
+    """Of the config, or of the bundle that is named instead; its report goes `to` a folder."""
+    from lockstep import bundle as bundles
+    from lockstep.config import load, selection
+
+    if bundle is None:
+        settings = load(config, selection(backends))
+        yield replace(settings, reports=to or settings.reports)
+        return
+    if config != DEFAULT:
+        raise LockstepError(f"{bundle} holds a config of its own; name the bundle or --config, not both")
+    to = (to or Path("reports", bundle.stem)).absolute()
+    with bundles.opened(bundle, selection(backends)) as settings:
+        yield replace(settings, reports=to)

@@ -21,4 +21,8 @@ ConfigOption = Annotated[Path, typer.Option("--config", help="config file", meta
 BackendsOption = Annotated[
     str | None, typer.Option("--backends", help="a subset, separated by commas", metavar="NAMES")
 ]
+BundleArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="BUNDLE.zip", help="of lockstep bundle, instead of a config", show_default=False),
+]
 DEFAULT = Path("config/config.yaml")

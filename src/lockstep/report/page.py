@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lockstep.discovery import REFERENCE
-from lockstep.report import certificates, environment, grids, pictures, site, tables, text, verdicts
+from lockstep.report import certificates, environment, grids, latex, pictures, site, tables, text, verdicts
 from lockstep.report.certificates import Certified
 from lockstep.report.divergence import divergence
 from lockstep.report.effects import page as effects
@@ -40,6 +40,7 @@ def build(results: Results) -> Path:
     frames = tables.build(results)
     tables.save(frames, config.reports / "tables")
     under_attack, timings = attacked.read(results), files.read(results)
+    latex.save(results, frames, under_attack, timings, config.reports / "tables")
     backend_pages, taken_apart = models.build(results)
     drawn = [*_figures(results, certified, frames, under_attack, timings), *taken_apart]
     for figure in drawn:

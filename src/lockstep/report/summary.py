@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,8 +14,11 @@ from lockstep.report.runs import Results
 from lockstep.statistics import estimate
 
 
-def show(results: Results, console: Console) -> None:
-    """Print accuracies, cells without a plain result, and the path of the report."""
+def show(results: Results, console: Console, bundle: Path | None = None) -> None:
+    """Print accuracies, cells without a plain result, and the path of the report.
+
+    bundle: that the results were read from, if they were.
+    """
     config = results.config
     done, total = sum(run.usable for run in results.runs), len(results.runs)
     console.print(f"{done} of {total} runs completed; mean ± SD over seeds:")
@@ -25,7 +30,8 @@ def show(results: Results, console: Console) -> None:
     for each in read_all(config):
         console.print(Text(f"  {results.label(each.side)}: {each.summary}"))
     page = config.reports / "index.html"
-    hint = f"Report: {page}" if page.exists() else f"No report yet: lockstep report --config {config.path}"
+    source = bundle or f"--config {config.path}"
+    hint = f"Report: {page}" if page.exists() else f"No report yet: lockstep report {source}"
     console.print(Text(hint))
 
 

@@ -1,0 +1,199 @@
+"""Results, report and config in one zip file, from which a report is built elsewhere.
+
+bundle.json   when and of what it was made, and the size and SHA-256 of every other file
+config.yaml   as it was, byte for byte
+results/      cells, attacks, certificates, times and decoded images; no locks, logs or checkpoints
+reports/      as they were built, if they were
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import lockstep
+from lockstep import discovery, results
+from lockstep.config import Config, load
+from lockstep.errors import LockstepError
+from lockstep.report import runs
+
+ABOUT, CONFIG, RESULTS, REPORTS = "bundle.json", "config.yaml", "results", "reports"
+TOO_LARGE = 200e6
+"""Bytes of one decoded source; a larger one is left out, and the report then draws no images."""
+DENSE = (".npz", ".parquet", ".png")
+"""Deflating these takes long and gains little."""
+DATE = (1980, 1, 1, 0, 0, 0)
+"""Of every file in the zip: the same content gives the same bytes, but for `made` in bundle.json."""
+CHUNK = 2**20
+NO_BUNDLE = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,  # of a zip that is none
+    KeyError, ValueError, TypeError, AttributeError,  # of a bundle.json that is none
+)  # fmt: skip
+
+
+def write(config: Config, path: Path, advance: Callable[[int], None] = lambda files: None) -> dict[str, Any]:
+    """Put a config's results and report into a zip; returns what its bundle.json says.
+
+    advance: is told how many files are done.  Raises LockstepError where there is nothing to share.
+    """
+    for folder in (config.results, config.reports):
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise LockstepError(f"{path}: it would be part of itself; name a file outside {folder}")
+    about = _about(config)
+    files: dict[str, dict[str, Any]] = {}
+
+    def save(file: IO[bytes]) -> None:
+        with zipfile.ZipFile(file, "w") as bundle:
+            for name, source in members(config).items():
+                files[name] = _add(bundle, name, source)
+                advance(1)
+            bundle.writestr(_info(ABOUT), json.dumps(about | {"files": files}, indent=2) + "\n")
+
+    results.write(path, save)
+    return about | {"files": files}
+
+
+def members(config: Config) -> dict[str, Path]:
+    """{name in the zip: file}, sorted."""
+    skipped = {config.results / "logs", *_large(config)}
+    found = {CONFIG: config.path}
+    for top, folder in {RESULTS: config.results, REPORTS: config.reports}.items():
+        for here, folders, names in os.walk(folder, followlinks=True):
+            folders[:] = [name for name in folders if name[0] != "." and Path(here, name) not in skipped]
+            for name in names:
+                if name[0] != "." and not name.endswith(".lock"):
+                    file = Path(here, name)
+                    found[f"{top}/{file.relative_to(folder).as_posix()}"] = file
+    return dict(sorted(found.items()))
+
+
+def _large(config: Config) -> dict[Path, int]:
+    """{folder: bytes} of the decoded sources that are too large to go along."""
+    folders = [folder for folder in (config.results / "data").glob("*") if folder.is_dir()]
+    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
+    return {folder: size for folder, size in sizes.items() if size > TOO_LARGE}
+
+
+def _about(config: Config) -> dict[str, Any]:
+    read = runs.read(config).runs
+    finished = [run.provenance.get("git", {}) for run in read if run.has_results]
+    if not finished:
+        raise LockstepError(f"{config.results}: no run of {config.path} has results; train one first")
+    commits = Counter((git.get("commit"), git.get("dirty")) for git in finished)
+    return {
+        "schema": results.SCHEMA,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "lockstep": lockstep.__version__,
+        "git": [{"commit": git[0], "dirty": git[1], "cells": cells} for git, cells in commits.most_common()],
+        "config": {"path": str(config.path), "sha256": hashlib.sha256(config.path.read_bytes()).hexdigest()},
+        "backends": list(config.backends),
+        "cells": len(read),
+        "outcomes": dict(Counter(run.outcome for run in read).most_common()),
+        "left_out": {
+            folder.relative_to(config.results).as_posix(): size for folder, size in _large(config).items()
+        },
+    }
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, DATE)
+    info.create_system = 3  # Unix, wherever it is written
+    info.external_attr = (stat.S_IFREG | 0o644) << 16
+    info.compress_type = zipfile.ZIP_STORED if name.endswith(DENSE) else zipfile.ZIP_DEFLATED
+    return info
+
+
+def _add(bundle: zipfile.ZipFile, name: str, source: Path) -> dict[str, Any]:
+    """Copy a file into the zip; returns its size and SHA-256, of what was copied."""
+    info = _info(name)
+    info.file_size = source.stat().st_size  # a file above 2 GB has another header, which comes first
+    with source.open("rb") as content, bundle.open(info, "w") as member:
+        return _copy(content, member)
+
+
+def _copy(content: IO[bytes], copy: IO[bytes]) -> dict[str, Any]:
+    size, digest = 0, hashlib.sha256()
+    while chunk := content.read(CHUNK):
+        copy.write(chunk)
+        digest.update(chunk)
+        size += len(chunk)
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """A temporary folder with the content of a bundle, every file of it checked.
+
+    Raises LockstepError where the file is no bundle, or a damaged one.
+    """
+    with tempfile.TemporaryDirectory(prefix="lockstep-") as name:
+        folder = Path(name)
+        try:
+            with zipfile.ZipFile(path) as bundle:
+                _unpack(bundle, folder)
+        except NO_BUNDLE as error:
+            text = " ".join(str(error).split())
+            raise LockstepError(
+                f"{path}: not a bundle, or a damaged one ({text}); name one that lockstep bundle wrote, whole"
+            ) from None
+        yield folder
+
+
+def _unpack(bundle: zipfile.ZipFile, folder: Path) -> None:
+    about = json.loads(bundle.read(ABOUT))
+    if about["schema"] != results.SCHEMA:
+        raise ValueError(f"{ABOUT} is of schema {about['schema']}, this Lockstep reads {results.SCHEMA}")
+    expected = {
+        name: {"size": file["size"], "sha256": file["sha256"]} for name, file in about["files"].items()
+    }
+    if sorted(bundle.namelist()) != sorted([ABOUT, *expected]) or CONFIG not in expected:
+        raise ValueError(f"its files are not those that {ABOUT} lists")
+    for info in bundle.infolist():
+        _require_plain(info)
+        target = folder / info.filename
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with bundle.open(info) as content, target.open("xb") as copy:
+            found = _copy(content, copy)
+        if info.filename != ABOUT and found != expected[info.filename]:
+            raise ValueError(f"{info.filename} is not what {ABOUT} says")
+
+
+def _require_plain(info: zipfile.ZipInfo) -> None:
+    """Raise ValueError unless it is a regular file in the bundle's own folders."""
+    parts = PurePosixPath(info.filename).parts
+    inside = parts and (parts[0] in (RESULTS, REPORTS) or info.filename in (ABOUT, CONFIG))
+    mode = info.external_attr >> 16
+    if not inside or ".." in parts or "\\" in info.filename or ":" in info.filename or not stat.S_ISREG(mode):
+        raise ValueError(f"{info.filename!r} has no place in a bundle")
+
+
+@contextmanager
+def opened(path: Path, backends: list[str] | None = None) -> Iterator[Config]:
+    """The config of a bundle, with its results; the current folder is the unpacked one meanwhile.
+
+    So files are named as they are in the bundle.  Backends that are not found here are
+    there as ones that are not installed.  Raises LockstepError as `unpacked` and `config.load`.
+    """
+    with unpacked(path) as folder:
+        about = json.loads((folder / ABOUT).read_text())
+        known = discovery.plugins()
+        for name in about["backends"]:
+            known.setdefault(name, discovery.Plugin(name, Path("backends", name)))
+        try:
+            config = load(folder / CONFIG, backends or about["backends"])
+        except LockstepError as error:
+            raise LockstepError(f"{path}: {str(error).replace(f'{folder}/', '')}") from None
+        with chdir(folder):
+            yield replace(config, path=Path(CONFIG), results=Path(RESULTS), reports=Path(REPORTS))
