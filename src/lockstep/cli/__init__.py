@@ -9,7 +9,7 @@ from lockstep import process
 from lockstep.cli.shared import app
 from lockstep.errors import LockstepError, one_line
 
-from lockstep.cli import run, prove, measure, extend  # isort: skip  # noqa: F401  in the order of `--help`
+from lockstep.cli import run, prove, measure, share, extend  # isort: skip  # noqa: F401  in the order of `--help`
 
 __all__ = ["app", "main"]
 INTERRUPTED = 130  # how typer ends after Ctrl-C

@@ -1,0 +1,134 @@
+"""Metrics of two results side by side: a row for each experiment, backend, device and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lockstep.compare.contrast import Contrast, contrast
+from lockstep.compare.read import METRICS, Measure, Number, Numbers, Run, Source
+from lockstep.statistics import churn
+
+
+class Group(NamedTuple):
+    """The cells that differ by their seeds alone."""
+
+    experiment: str
+    backend: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Row:
+    group: Group
+    metric: str
+    """accuracy, cross_entropy or calibration_error of the test images; accuracy under attack: pgd=0.1."""
+    first: float
+    """Means over the seeds of either side."""
+    second: float
+    contrast: Contrast
+    """Of shares, or of nats."""
+    other_settings: bool
+    """Whether cells of this group were made by other settings: like is not compared with like."""
+    churn: float | None = None
+    """Share of test images with another predicted class, a mean over pairs; None: not looked at."""
+
+    @property
+    def attack(self) -> bool:
+        return self.metric not in METRICS
+
+    @property
+    def in_points(self) -> bool:
+        """Differences of shares are told in percentage points, those of cross-entropy in nats."""
+        return self.metric != "cross_entropy"
+
+
+def rows(first: Source, second: Source) -> Iterator[Row]:
+    """Of every group that both completed a run of."""
+    ours, theirs = _groups(first), _groups(second)
+    for group in (group for group in ours if group in theirs):
+        yield from _rows(group, ours[group], theirs[group])
+
+
+def _groups(source: Source) -> dict[Group, dict[int, Run]]:
+    """{group: {seed: completed run}}."""
+    found: dict[Group, dict[int, Run]] = {}
+    for key, run in source.runs.items():
+        if run.measured:
+            found.setdefault(Group(*key[:3]), {})[key.seed] = run
+    return found
+
+
+def _rows(group: Group, first: Mapping[int, Run], second: Mapping[int, Run]) -> Iterator[Row]:
+    shared = [(first[seed], second[seed]) for seed in first if seed in second]
+    other = _differ(first, second, "config")
+    alike = _identical((a.measured, b.measured) for a, b in shared)
+    churned = None if alike else _churn(shared)
+    for metric in METRICS:
+        measure = Measure("test", metric, "")
+        a, b = ({seed: run.measured[measure] for seed, run in runs.items()} for runs in (first, second))
+        yield _row(group, metric, a, b, alike, other, churned if metric == "accuracy" else None)
+    attacked = [{seed: run for seed, run in runs.items() if run.attacked} for runs in (first, second)]
+    other = other or _differ(attacked[0], attacked[1], "attacks")
+    alike = _identical((a.attacked, b.attacked) for a, b in shared if a.attacked and b.attacked)
+    for condition in dict.fromkeys(name for run in attacked[0].values() for name in run.attacks):
+        measure = Measure("test", "accuracy", condition)
+        a, b = (
+            {seed: run.attacked[measure] for seed, run in runs.items() if measure in run.attacked}
+            for runs in attacked
+        )
+        if a and b:
+            yield _row(group, condition, a, b, alike, other)
+
+
+def _row(
+    group: Group,
+    metric: str,
+    first: Mapping[int, Number],
+    second: Mapping[int, Number],
+    identical: bool,
+    other_settings: bool,
+    churned: float | None = None,
+) -> Row:
+    a, b = ({seed: number.value for seed, number in numbers.items()} for numbers in (first, second))
+    images = min(number.n for numbers in (first, second) for number in numbers.values())
+    grain = 1 / images if metric not in ("cross_entropy", "calibration_error") else 0.0  # a count of images
+    means = [float(np.mean(list(values.values()))) for values in (a, b)]
+    found = contrast(a, b, grain, identical)
+    return Row(group, metric, means[0], means[1], found, other_settings, churned)
+
+
+def _differ(first: Mapping[int, Run], second: Mapping[int, Run], kind: str) -> bool:
+    """Whether any two runs of either side, of whatever seeds, have other settings."""
+    settings = [[run.facts.get(kind) for run in runs.values()] for runs in (first, second)]
+    return any(a != b for a in settings[0] for b in settings[1])
+
+
+def _identical(pairs: Iterable[tuple[Numbers, Numbers]]) -> bool:
+    """Whether all that both measured is equal to the last digit; newer code may measure more."""
+    compared = [a[measure] == b[measure] for a, b in pairs for measure in a.keys() & b.keys()]
+    return bool(compared) and all(compared)
+
+
+def _churn(pairs: Iterable[tuple[Run, Run]]) -> float | None:
+    """None where the test images of a pair are not the same ones, or cannot be read."""
+    shares = []
+    for first, second in pairs:
+        try:
+            (index, a), (other, b) = _predicted(first), _predicted(second)
+        except (OSError, ValueError, KeyError):
+            return None
+        same_data = first.facts["data"] == second.facts["data"]
+        if not same_data or a.shape != b.shape or not np.array_equal(index, other):
+            return None
+        shares.append(churn(a, b))
+    return float(np.mean(shares)) if shares else None
+
+
+def _predicted(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in the source and predicted classes of the test images."""
+    with np.load(run.folder / "predictions.npz", allow_pickle=False) as arrays:
+        return arrays["index"], arrays["logits"].argmax(axis=-1)
