@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from sklearn.metrics import confusion_matrix
 
 from lockstep.data import store
 from lockstep.report.runs import FILTERS, Results, Run, Side
@@ -23,6 +22,8 @@ SHOWN = 8
 
 def confusion(results: Results, run: Run) -> Figure:
     """Counts of (label, predicted), pooled over the seeds of the run's experiment and backend."""
+    from sklearn.metrics import confusion_matrix  # takes a second; what draws no picture need not wait
+
     runs = list(results.seeds(run.cell.name, run.side).values())
     classes = run.cell.experiment.spec.output_shape[-1]
     labels = np.concatenate([each.predictions.labels for each in runs])
