@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lockstep.compare import metrics, timings
+from lockstep.compare import metrics
 from lockstep.compare.contrast import CANNOT_TELL, DIFFERENT, SAME
 from lockstep.compare.differences import KINDS, Difference, concerned, differences
 from lockstep.compare.metrics import Row
 from lockstep.compare.read import Key, Source
-from lockstep.compare.timings import TimeRow
 from lockstep.errors import LockstepError
+
+if TYPE_CHECKING:  # what timed knows the backends' contract, which takes a second to import
+    from lockstep.compare.timings import TimeRow
 
 VERDICTS = (SAME, DIFFERENT, CANNOT_TELL)
 
@@ -82,7 +84,7 @@ def _pair(first: Source, second: Source, margin: float, across_machines: bool) -
             f"{first.path} and {second.path} have no cell in common (experiment, backend, device, seed); "
             "compare results of the same config"
         )
-    times, untimed = timings.rows(first, second, across_machines)
+    times, untimed = _times(first, second, across_machines)
     return Pair(
         first,
         second,
@@ -92,6 +94,14 @@ def _pair(first: Source, second: Source, margin: float, across_machines: bool) -
         times,
         [*first.unreadable, *second.unreadable, *untimed],
     )
+
+
+def _times(first: Source, second: Source, across_machines: bool) -> tuple[list[TimeRow], list[str]]:
+    if not (first.timed and second.timed):
+        return [], []
+    from lockstep.compare import timings
+
+    return timings.rows(first, second, across_machines)
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
@@ -143,5 +153,5 @@ def _metric(pair: Pair, row: Row) -> dict[str, Any]:
 
 
 def _time(row: TimeRow) -> dict[str, Any]:
-    what = {"timed": row.timed, "backend": row.backend, "phase": row.row.phase, "quantity": row.row.quantity}
+    what = {"timed": row.timed, "backend": row.backend, "phase": row.phase, "quantity": row.quantity}
     return what | dict(row.ratio)

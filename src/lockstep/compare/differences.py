@@ -46,7 +46,7 @@ def differences(first: Source, second: Source) -> list[Difference]:
             what = "times" if isinstance(made, str) else "cell"
             found.setdefault(("cells", what, *said), []).append(made)
     rows = [Difference(*key, sorted(made, key=_order)) for key, made in found.items()]
-    return sorted(rows, key=lambda row: KINDS.index(row.kind))
+    return sorted(rows, key=lambda row: (KINDS.index(row.kind), row.what))
 
 
 def _facts(source: Source) -> dict[Made, Facts]:

@@ -14,14 +14,23 @@ from lockstep.report.runs import Side
 from lockstep.report.style import GREY, WIDTH, Figure, canvas, colour, face, few_ticks, finish, marker
 
 SHADE = "#e9eef4"
+LINES = 60
+"""More of them make no picture."""
 
 
 def forest(found: Comparison) -> Figure | None:
     """A panel for each pair of results, a line for each experiment and backend; None without any."""
     tables = [{row.group: row for row in pair.metrics if row.metric == "accuracy"} for pair in found.pairs]
-    groups = list(dict.fromkeys(group for table in tables for group in table))
-    if not groups:
+    every = dict.fromkeys(group for table in tables for group in table)
+    if not every:
         return None
+    farthest = sorted(
+        every, key=lambda group: -max(abs(t[group].contrast.mean) for t in tables if group in t)
+    )
+    groups = [group for group in every if group in farthest[:LINES]]
+    left_out = (
+        f" Only the {LINES} largest of {len(every)} differences are drawn." if len(every) > LINES else ""
+    )
     limit = max(_extent(row, found.margin) for table in tables for row in table.values())
     width = WIDTH if len(tables) > 1 else 0.75 * WIDTH
     with canvas(width, 0.9 + 0.24 * len(groups)) as figure:
@@ -47,7 +56,7 @@ def forest(found: Comparison) -> Figure | None:
             " ".join(["Forest plot of differences in test accuracy.", *map(words.headline, found.pairs)]),
             "Small marks are pairs of runs from one seed, the large mark is their mean, the line its 95 % "
             "interval over seeds; an arrow says that it goes on, and without a line there is none. The shade "
-            f"is the margin of ±{found.margin:g} points that counts as the same.",
+            f"is the margin of ±{found.margin:g} points that counts as the same.{left_out}",
         )
 
 

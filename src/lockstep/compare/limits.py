@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from lockstep.compare.comparison import Comparison, Pair
 from lockstep.compare.contrast import CANNOT_TELL, DIFFERENT
 from lockstep.compare.differences import KINDS
-from lockstep.compare.timings import EPOCH
 from lockstep.errors import LockstepError
 from lockstep.report import text
-from lockstep.speed import rows as shown
 
 VERDICTS = {"different": DIFFERENT, "cannot-tell": CANNOT_TELL}
 FAIL_ON = (*VERDICTS, *KINDS)
@@ -82,12 +80,11 @@ def _drops(pair: Pair, limit: float) -> Iterator[str]:
 def _slowdowns(pair: Pair, limit: float) -> Iterator[str]:
     """As above, by the interval of the ratio."""
     option = f"--max-slowdown {limit:g}: {pair.name}"
-    epochs = [row for row in pair.times if (row.row.phase, row.row.quantity) == EPOCH]
+    epochs = [row for row in pair.times if row.is_epochs]
     if not epochs:
         why = "; ".join(pair.untimed) or "not both have times"
         yield f"{option}: nothing to compare: {why}"
     for row in epochs:
         highest = row.ratio["high"] or row.ratio["ratio"]
         if 1 / highest > limit:
-            speed = shown.ratio(row.ratio)
-            yield f"{option}: {row.backend}, {row.timed}: whole epochs at {speed} of the speed"
+            yield f"{option}: {row.backend}, {row.timed}: whole epochs at {row.told} of the speed"

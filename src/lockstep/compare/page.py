@@ -22,7 +22,6 @@ from lockstep.report.grids import Grid, Group
 from lockstep.report.runs import Side
 from lockstep.report.style import colour
 from lockstep.results import write_text
-from lockstep.speed import rows as speed
 
 TONES = {SAME: "good", DIFFERENT: "bad", CANNOT_TELL: "unsure"}
 
@@ -48,7 +47,8 @@ def write(found: Comparison, path: Path) -> None:
         "rule": words.rule(found),
         "sources": _sources(found),
         "differences": [(pair, _differences(pair)) for pair in found.pairs],
-        "metrics": _metrics(found, words.METRICS),
+        "accuracy": _metrics(found, ["accuracy"], churn=True),
+        "losses": _metrics(found, ["cross_entropy", "calibration_error"]),
         "attacks": _metrics(found, _attacks(found)),
         "figure": figure,
         "drawing": Markup(figure.inline) if figure else "",
@@ -88,35 +88,45 @@ def _attacks(found: Comparison) -> list[str]:
     return list(dict.fromkeys(row.metric for pair in found.pairs for row in pair.metrics if row.attack))
 
 
-def _metrics(found: Comparison, metrics: Iterable[str]) -> Grid:
+def _metrics(found: Comparison, metrics: Iterable[str], churn: bool = False) -> Grid:
     """A group for each metric, a row for each experiment and backend, columns for each pair."""
     tables = [{(row.metric, row.group): row for row in pair.metrics} for pair in found.pairs]
     keys = list(dict.fromkeys(key for table in tables for key in table))
     columns = ["experiment", "backend", found.sources[0].label]
     for pair in found.pairs:
-        columns += [pair.second.label, pair.name, "95 % interval", "seeds", "verdict", "churn, %"]
+        columns += [
+            pair.second.label,
+            pair.name,
+            "95 % interval",
+            "seeds",
+            "verdict",
+            *(["churn, %"] if churn else []),
+        ]
     groups = []
     for metric in metrics:
         rows = []
         for key in (key for key in keys if key[0] == metric):
             mine = [table.get(key) for table in tables]
             first = next(row for row in mine if row)
-            cells = [cell for pair, row in zip(found.pairs, mine, strict=True) for cell in _cells(pair, row)]
+            cells: list[str] = []
+            for pair, row in zip(found.pairs, mine, strict=True):
+                cells += _cells(pair, row) if row else [text.NONE] * 5
+                if churn:
+                    share = row.churn if row else None
+                    cells.append(text.NONE if share is None else text.percent(share))
             rows.append((key[1].experiment, _chip(key[1]), words.mean(first, first.first), *cells))
         if rows:
             groups.append(Group(words.metric(metric), rows=rows))
     return Grid(columns, 2, groups)
 
 
-def _cells(pair: Pair, row: Row | None) -> Sequence[str]:
-    if row is None:
-        return (text.NONE,) * 6
+def _cells(pair: Pair, row: Row) -> Sequence[str]:
     tone = TONES[pair.verdict(row)]
     settings = Markup(' <em class="differs">other settings</em>') if row.other_settings else ""
     said = words.verdict(pair, row)
     verdict = Markup('<span class="verdict {}">{}</span>{}').format(tone, said, settings)
     numbers = words.mean(row, row.second), words.difference(row), words.interval(row), words.seeds(row)
-    return *numbers, verdict, text.NONE if row.churn is None else text.percent(row.churn)
+    return *numbers, verdict
 
 
 def _chip(cells: Cells) -> Markup:
@@ -127,12 +137,11 @@ def _chip(cells: Cells) -> Markup:
 
 
 def _times(found: Comparison) -> Grid:
-    tables = [{(row.timed, row.row, row.backend): row for row in pair.times} for pair in found.pairs]
+    tables = [{(row.timed, row.label, row.backend): row.told for row in pair.times} for pair in found.pairs]
     groups: dict[str, list[Sequence[str]]] = {}
-    for timed, row, backend in dict.fromkeys(key for table in tables for key in table):
-        ratios = [table[key].ratio if (key := (timed, row, backend)) in table else None for table in tables]
-        what = f"{row.label.strip()}, {row.unit}".rstrip(", ")
-        side = _chip(Cells("", backend, "cpu"))
-        groups.setdefault(timed, []).append((what, side, *map(speed.ratio, ratios)))
+    for key in dict.fromkeys(key for table in tables for key in table):
+        timed, label, backend = key
+        ratios = (table.get(key, text.NONE) for table in tables)
+        groups.setdefault(timed, []).append((label, _chip(Cells("", backend, "cpu")), *ratios))
     columns = ("phase", "backend", *(f"{pair.second.label} / {pair.first.label}" for pair in found.pairs))
     return Grid(columns, 2, [Group(name, rows=rows) for name, rows in groups.items()])

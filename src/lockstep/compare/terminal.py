@@ -11,9 +11,7 @@ from lockstep.compare.comparison import Comparison, Pair
 from lockstep.compare.contrast import CANNOT_TELL, DIFFERENT, SAME
 from lockstep.compare.differences import concerned
 from lockstep.compare.metrics import Group, Row
-from lockstep.compare.timings import EPOCH
 from lockstep.report import text
-from lockstep.speed import rows as speed
 
 STYLES = {SAME: "green", DIFFERENT: "bold red", CANNOT_TELL: "yellow"}
 LINES = 60
@@ -109,13 +107,9 @@ def _times(found: Comparison, console: Console) -> None:
     )
     for pair in found.pairs:
         table.add_column(f"{pair.second.label} / {pair.first.label}")
-    rows = [
-        {(row.timed, row.backend): row for row in pair.times if (row.row.phase, row.row.quantity) == EPOCH}
-        for pair in found.pairs
-    ]
+    rows = [{(row.timed, row.backend): row for row in pair.times if row.is_epochs} for pair in found.pairs]
     for key in dict.fromkeys(key for mine in rows for key in mine):
-        ratios = (mine[key].ratio if key in mine else None for mine in rows)
-        table.add_row(*key, *map(speed.ratio, ratios))
+        table.add_row(*key, *(mine[key].told if key in mine else "" for mine in rows))
     if table.row_count:
         console.print(table)
     for pair in found.pairs:

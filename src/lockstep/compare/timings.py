@@ -17,8 +17,6 @@ from lockstep.speed.summary import Ratio
 
 ALIKE = ("experiment", "device", "threads", "batch_size", "images")
 """Settings that decide how long a timed piece of work takes."""
-EPOCH = ("epoch", "images_per_second")
-"""What `--max-slowdown` looks at."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +24,19 @@ class TimeRow:
     timed: str
     """Name of the file: threads-1."""
     backend: str
-    row: shown.Row
-    """Phase and quantity; above 1 is faster in images and FLOPs a second, and slower or more in others."""
+    phase: str
+    quantity: str
+    label: str
+    """Of both, with the unit; above 1 is faster in images and FLOPs a second, slower or more in others."""
     ratio: Ratio
     """Second / first."""
+    told: str
+    """The ratio with its interval."""
+
+    @property
+    def is_epochs(self) -> bool:
+        """What speed is judged by."""
+        return (self.phase, self.quantity) == ("epoch", "images_per_second")
 
 
 def rows(first: Source, second: Source, across_machines: bool) -> tuple[list[TimeRow], list[str]]:
@@ -75,7 +82,9 @@ def _rows(name: str, first: Timed, second: Timed) -> Iterator[TimeRow]:
             others = second.content["backends"].get(backend, {})
             a, b = (each.get(row.phase, {}).get(row.quantity) for each in (phases, others))
             if a and b:
-                yield TimeRow(name, backend, row, _ratio(a["values"], b["values"]))
+                ratio = _ratio(a["values"], b["values"])
+                label = f"{row.label.strip()}, {row.unit}".rstrip(", ")
+                yield TimeRow(name, backend, row.phase, row.quantity, label, ratio, shown.ratio(ratio))
 
 
 def _ratio(first: list[float], second: list[float]) -> Ratio:
