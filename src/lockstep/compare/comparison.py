@@ -127,7 +127,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
 
 
 def _difference(pair: Pair, each: Difference) -> dict[str, Any]:
-    made = ["/".join(map(str, it)) if isinstance(it, Key) else it for it in each.made]
+    made = [it.path if isinstance(it, Key) else it for it in each.made]
     found = {"kind": each.kind, "what": each.what, "first": each.first, "second": each.second}
     return found | {"concerns": concerned(each, pair.first, pair.second), "cells": made}
 

@@ -72,7 +72,7 @@ def contrast(
     if not pairs:
         mean = float(np.mean(list(second.values())) - np.mean(list(first.values())))
         return Contrast(mean, math.nan, math.nan, (len(first), len(second)))
-    n, sd = len(pairs), _spread(pairs, grain)
+    n, sd = len(pairs), math.nan if identical else _spread(pairs, grain)
     return Contrast(float(np.mean(pairs)), sd / math.sqrt(n), n - 1, (n, n), pairs, identical)
 
 

@@ -54,8 +54,7 @@ def _facts(source: Source) -> dict[Made, Facts]:
     cells: dict[Made, Facts] = {
         key: {
             **run.facts,
-            "cells": {"outcome": run.outcome}
-            | ({"attacked": "yes" if run.attacked else "no"} if run.measured else {}),
+            "cells": {"outcome": run.outcome, "attacked": "yes" if run.attacked else "no"},
         }
         for key, run in source.runs.items()
     }

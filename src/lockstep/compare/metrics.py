@@ -27,7 +27,7 @@ class Row:
     metric: str
     """accuracy, cross_entropy or calibration_error of the test images; accuracy under attack: pgd=0.1."""
     first: float
-    """Means over the seeds of either side."""
+    """Means over all seeds of either side; the contrast is of those that are paired."""
     second: float
     contrast: Contrast
     """Of shares, or of nats."""
@@ -96,8 +96,8 @@ def _row(
     a, b = ({seed: number.value for seed, number in numbers.items()} for numbers in (first, second))
     images = min(number.n for numbers in (first, second) for number in numbers.values())
     grain = 1 / images if metric not in ("cross_entropy", "calibration_error") else 0.0  # a count of images
-    means = [float(np.mean(list(values.values()))) for values in (a, b)]
     found = contrast(a, b, grain, identical)
+    means = [float(np.mean(list(values.values()))) for values in (a, b)]
     return Row(group, metric, means[0], means[1], found, other_settings, churned)
 
 

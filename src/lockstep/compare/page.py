@@ -94,14 +94,7 @@ def _metrics(found: Comparison, metrics: Iterable[str], churn: bool = False) -> 
     keys = list(dict.fromkeys(key for table in tables for key in table))
     columns = ["experiment", "backend", found.sources[0].label]
     for pair in found.pairs:
-        columns += [
-            pair.second.label,
-            pair.name,
-            "95 % interval",
-            "seeds",
-            "verdict",
-            *(["churn, %"] if churn else []),
-        ]
+        columns += [pair.name, "95 % interval", "seeds", "verdict", *(["churn, %"] if churn else [])]
     groups = []
     for metric in metrics:
         rows = []
@@ -110,7 +103,7 @@ def _metrics(found: Comparison, metrics: Iterable[str], churn: bool = False) -> 
             first = next(row for row in mine if row)
             cells: list[str] = []
             for pair, row in zip(found.pairs, mine, strict=True):
-                cells += _cells(pair, row) if row else [text.NONE] * 5
+                cells += _cells(pair, row) if row else [text.NONE] * 4
                 if churn:
                     share = row.churn if row else None
                     cells.append(text.NONE if share is None else text.percent(share))
@@ -125,8 +118,7 @@ def _cells(pair: Pair, row: Row) -> Sequence[str]:
     settings = Markup(' <em class="differs">other settings</em>') if row.other_settings else ""
     said = words.verdict(pair, row)
     verdict = Markup('<span class="verdict {}">{}</span>{}').format(tone, said, settings)
-    numbers = words.mean(row, row.second), words.difference(row), words.interval(row), words.seeds(row)
-    return *numbers, verdict
+    return words.difference(row), words.interval(row), words.seeds(row), verdict
 
 
 def _chip(cells: Cells) -> Markup:

@@ -31,6 +31,11 @@ class Key(NamedTuple):
     device: str
     seed: int
 
+    @property
+    def path(self) -> str:
+        """Its folder below `cells/`."""
+        return f"{self.experiment}/{self.backend}/{self.device}/seed-{self.seed}"
+
 
 class Measure(NamedTuple):
     split: str
@@ -57,8 +62,8 @@ class Run:
     facts: Facts = field(default_factory=dict)
     measured: Numbers = field(default_factory=dict)
     attacked: Numbers = field(default_factory=dict)
-    attacks: tuple[str, ...] = ()
-    """Of the conditions in `attacked`, those that accuracies under attack are compared in."""
+    attacks: Sequence[str] = ()
+    """The conditions that accuracies under attack are compared in."""
 
 
 @dataclass(frozen=True)
@@ -159,10 +164,10 @@ def _run(cell: Path, attacked: Path) -> Run | None:
             if not math.isfinite(measured[Measure("test", metric, "")].value):
                 raise ValueError(f"test {metric} is not a number")
         settings, numbers = _attacks(attacked / "attacks.json", provenance["cell_hash"])
-        kept = {*settings.get("names", ()), "worst"}
-        attacks = tuple(m.condition for m in numbers if m.condition.partition("=")[0] in kept)
+        attacks: list[str] = []
         if numbers:
             facts = {**facts, "attacks": dict(_flat("", settings))}
+            attacks = [f"{name}={eps:g}" for name in (*settings["names"], "worst") for eps in settings["eps"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Run(cell, f"damaged: {_one_line(error)}")
     return Run(cell, outcome, facts, measured, numbers, attacks)
@@ -240,11 +245,16 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _json(path: Path) -> dict[str, Any]:
     """Raises OSError or ValueError unless it is a file of our schema."""
-    content = json.loads(path.read_bytes())
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        raise ValueError(f"{path.name} is not JSON") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ValueError(f"{path.name} is not of schema {SCHEMA}")
     return content
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:100]
+    """A value of ours says enough; of others the type belongs to it: KeyError: 'identity'."""
+    kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())[:100]

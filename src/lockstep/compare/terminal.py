@@ -41,7 +41,8 @@ def show(found: Comparison, console: Console) -> None:
 
 def _differences(pair: Pair) -> Table:
     table = Table("", "what", pair.first.label, pair.second.label, "where")
-    for column in table.columns:
+    table.columns[1].no_wrap = True
+    for column in table.columns[2:]:
         column.overflow = "fold"
     for kind, rows in pair.kinds().items():
         title = words.KINDS[kind]
@@ -96,7 +97,8 @@ def _cell(pair: Pair, row: Row | None) -> Text:
     if row is None:
         return Text("not in both")
     settings = " (other settings)" if row.other_settings else ""
-    numbers = f"{words.difference(row)} ({words.interval(row)}), {words.seeds(row)}: "
+    spread = "" if row.contrast.identical else f" ({words.interval(row)})"
+    numbers = f"{words.difference(row)}{spread}, {words.seeds(row)}: "
     return Text(numbers).append(words.verdict(pair, row), STYLES[pair.verdict(row)]).append(settings)
 
 

@@ -18,9 +18,9 @@ KINDS = {
     "environment": "environment",
     "data": "data",
     "code": "code",
-    "config": "settings of training",
-    "attacks": "settings of attacks",
-    "cells": "cells and how they ended",
+    "config": "settings",
+    "attacks": "attack settings",
+    "cells": "cells",
 }
 NOTHING = "has the same environment, data, code, settings and cells"
 
@@ -41,6 +41,8 @@ def interval(row: Row) -> str:
     low, high = row.contrast.interval()
     if not math.isnan(low):
         return f"{_signed(row, low)} to {_signed(row, high)}"
+    if row.contrast.identical:
+        return text.NONE
     return "no interval: one seed" if min(row.contrast.n) < 2 else "no interval: all equal"
 
 
