@@ -417,8 +417,13 @@ def test_attacks_are_compared_where_both_have_them(config: Config):
     assert (row_of(pair, "fgsm=0.1").other_settings, row_of(pair).other_settings) == (True, False)
     edit(b, "attacks/*/*/*/seed-0/attacks.json", lambda c: c.update(cell_hash="of another run"))
     pair = pair_of(a, b)
-    assert told(pair) == {("cells", "attacked", "yes", "no", "1 cell: alpha, seed 0")}
+    assert told(pair) == {("cells", "attacked", "yes", "yes, but an earlier run", "1 cell: alpha, seed 0")}
     assert row_of(pair, "fgsm=0.1").contrast.n == (2, 2)
+    b.config.attack_folder(b.cell("plain", "alpha", 0)).joinpath("attacks.json").write_text("{")
+    pair = pair_of(a, b)
+    damaged = "damaged: attacks.json is not JSON"
+    assert told(pair) == {("cells", "attacked", "yes", damaged, "1 cell: alpha, seed 0")}
+    assert row_of(pair).contrast.n == (3, 3)  # its own metrics are there
 
 
 def timed(config: Config, name: str, rates: Sequence[float], cpu: str = "a cpu", **more: object) -> Path:
@@ -435,6 +440,7 @@ def timed(config: Config, name: str, rates: Sequence[float], cpu: str = "a cpu",
         "flops_per_image": {"forward": 10, "training": 30},
         "machine": {"cpu": cpu, "cores": 2, "system": "Linux", "python": "3.11", "lockstep": "0"},
         "environment": {"alpha": {"blas": "some"}},
+        "disturbed": [],
         "backends": {"alpha": {"epoch": epoch}},
     }
     folder = config.results.with_name(name)
@@ -445,10 +451,11 @@ def timed(config: Config, name: str, rates: Sequence[float], cpu: str = "a cpu",
 def test_times_are_ratios(config: Config):
     """Half the speed: a Welch interval of logarithms, as by SciPy."""
     first, second = (1000, 1100, 900), (500, 560, 450)
-    a, b = timed(config, "a", first), timed(config, "b", second)
+    a, b = timed(config, "a", first), timed(config, "b", second, disturbed=[1, 3])
     with opened([a, b]) as sources:
         found = compare(sources, 0.5, across_machines=False)
     (row,) = found.pairs[0].times
+    assert found.pairs[0].remarks == ["B, threads-1: 2 of 3 rounds disturbed by other programs"]
     theirs = stats.ttest_ind(np.log(second), np.log(first), equal_var=False)
     interval = theirs.confidence_interval(0.95)
     assert (row.ratio["low"], row.ratio["high"]) == pytest.approx(

@@ -33,8 +33,8 @@ class Pair:
     differences: list[Difference]
     metrics: list[Row]
     times: list[TimeRow]
-    untimed: list[str]
-    """Lines about times that are not compared."""
+    remarks: list[str]
+    """Lines about times: which are not compared and why, and which were disturbed."""
 
     @property
     def name(self) -> str:
@@ -84,7 +84,7 @@ def _pair(first: Source, second: Source, margin: float, across_machines: bool) -
             f"{first.path} and {second.path} have no cell in common (experiment, backend, device, seed); "
             "compare results of the same config"
         )
-    times, untimed = _times(first, second, across_machines)
+    times, remarks = _times(first, second, across_machines)
     return Pair(
         first,
         second,
@@ -92,7 +92,7 @@ def _pair(first: Source, second: Source, margin: float, across_machines: bool) -
         differences(first, second),
         list(metrics.rows(first, second)),
         times,
-        [*first.unreadable, *second.unreadable, *untimed],
+        [*first.unreadable, *second.unreadable, *remarks],
     )
 
 
@@ -119,7 +119,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
                 "differences": [_difference(pair, each) for each in pair.differences],
                 "metrics": [_metric(pair, row) for row in pair.metrics],
                 "times": [_time(row) for row in pair.times],
-                "not_compared": pair.untimed,
+                "remarks_on_times": pair.remarks,
             }
             for pair in found.pairs
         ],

@@ -54,7 +54,8 @@ def _facts(source: Source) -> dict[Made, Facts]:
     cells: dict[Made, Facts] = {
         key: {
             **run.facts,
-            "cells": {"outcome": run.outcome, "attacked": "yes" if run.attacked else "no"},
+            "cells": {"outcome": run.outcome, "attacked": run.attack.outcome},
+            **({"attacks": run.attack.settings} if run.attack.measured else {}),
         }
         for key, run in source.runs.items()
     }

@@ -84,7 +84,7 @@ def _slowdowns(pair: Pair, limit: float) -> Iterator[str]:
     option = f"--max-slowdown {limit:g}: {pair.name}"
     epochs = [row for row in pair.times if row.is_epochs]
     if not epochs:
-        why = "; ".join(pair.untimed) or "not both have times"
+        why = "; ".join(pair.remarks) or "not both have times"
         yield f"{option}: nothing to compare: {why}"
     for row in epochs:
         if 1 / row.ratio["ratio"] > limit:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lockstep.compare.contrast import Contrast, contrast
-from lockstep.compare.read import METRICS, Measure, Number, Numbers, Run, Source
+from lockstep.compare.read import METRICS, Attack, Measure, Number, Numbers, Run, Source
 from lockstep.statistics import churn
+
+Settings = Mapping[str, Any]
 
 
 class Group(NamedTuple):
@@ -64,24 +66,32 @@ def _groups(source: Source) -> dict[Group, dict[int, Run]]:
 
 def _rows(group: Group, first: Mapping[int, Run], second: Mapping[int, Run]) -> Iterator[Row]:
     shared = [(first[seed], second[seed]) for seed in first if seed in second]
-    other = _differ(first, second, "config")
+    other = _any_differ(
+        [run.facts["config"] for run in first.values()], [run.facts["config"] for run in second.values()]
+    )
     alike = _identical((a.measured, b.measured) for a, b in shared)
     churned = None if alike else _churn(shared)
     for metric in METRICS:
         measure = Measure("test", metric, "")
         a, b = ({seed: run.measured[measure] for seed, run in runs.items()} for runs in (first, second))
         yield _row(group, metric, a, b, alike, other, churned if metric == "accuracy" else None)
-    attacked = [{seed: run for seed, run in runs.items() if run.attacked} for runs in (first, second)]
-    other = other or _differ(attacked[0], attacked[1], "attacks")
-    alike = _identical((a.attacked, b.attacked) for a, b in shared if a.attacked and b.attacked)
-    for condition in dict.fromkeys(name for run in attacked[0].values() for name in run.attacks):
+    ours, theirs = _attacked(first), _attacked(second)
+    other = other or _any_differ(
+        [attack.settings for attack in ours.values()], [attack.settings for attack in theirs.values()]
+    )
+    alike = _identical((ours[seed].measured, theirs[seed].measured) for seed in ours if seed in theirs)
+    for condition in dict.fromkeys(name for attack in ours.values() for name in attack.conditions):
         measure = Measure("test", "accuracy", condition)
         a, b = (
-            {seed: run.attacked[measure] for seed, run in runs.items() if measure in run.attacked}
-            for runs in attacked
+            {seed: attack.measured[measure] for seed, attack in each.items() if measure in attack.measured}
+            for each in (ours, theirs)
         )
         if a and b:
             yield _row(group, condition, a, b, alike, other)
+
+
+def _attacked(runs: Mapping[int, Run]) -> dict[int, Attack]:
+    return {seed: run.attack for seed, run in runs.items() if run.attack.measured}
 
 
 def _row(
@@ -101,10 +111,9 @@ def _row(
     return Row(group, metric, means[0], means[1], found, other_settings, churned)
 
 
-def _differ(first: Mapping[int, Run], second: Mapping[int, Run], kind: str) -> bool:
+def _any_differ(first: Sequence[Settings], second: Sequence[Settings]) -> bool:
     """Whether any two runs of either side, of whatever seeds, have other settings."""
-    settings = [[run.facts.get(kind) for run in runs.values()] for runs in (first, second)]
-    return any(a != b for a in settings[0] for b in settings[1])
+    return any(a != b for a in first for b in second)
 
 
 def _identical(pairs: Iterable[tuple[Numbers, Numbers]]) -> bool:

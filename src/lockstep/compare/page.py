@@ -53,7 +53,7 @@ def write(found: Comparison, path: Path) -> None:
         "figure": figure,
         "drawing": Markup(figure.inline) if figure else "",
         "times": _times(found),
-        "untimed": [f"{pair.name}: {line}" for pair in found.pairs for line in pair.untimed],
+        "remarks": [f"{pair.name}: {line}" for pair in found.pairs for line in pair.remarks],
     }
     write_text(path, engine.get_template("compare.html.j2").render(content))
 

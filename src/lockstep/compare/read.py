@@ -53,6 +53,18 @@ Numbers = Mapping[Measure, Number]
 
 
 @dataclass(frozen=True)
+class Attack:
+    """What `lockstep robustness` left of a cell."""
+
+    outcome: str
+    """Whether there are numbers: yes; or no, or why not."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    measured: Numbers = field(default_factory=dict)
+    conditions: Sequence[str] = ()
+    """Those that accuracies are compared in: pgd=0.1."""
+
+
+@dataclass(frozen=True)
 class Run:
     """A cell.  One that did not complete has no numbers, and facts only if it left any."""
 
@@ -61,9 +73,7 @@ class Run:
     """completed; or diverged, failed or damaged, and why."""
     facts: Facts = field(default_factory=dict)
     measured: Numbers = field(default_factory=dict)
-    attacked: Numbers = field(default_factory=dict)
-    attacks: Sequence[str] = ()
-    """The conditions that accuracies under attack are compared in."""
+    attack: Attack = Attack("no")
 
 
 @dataclass(frozen=True)
@@ -163,24 +173,27 @@ def _run(cell: Path, attacked: Path) -> Run | None:
         for metric in METRICS:
             if not math.isfinite(measured[Measure("test", metric, "")].value):
                 raise ValueError(f"test {metric} is not a number")
-        settings, numbers = _attacks(attacked / "attacks.json", provenance["cell_hash"])
-        attacks: list[str] = []
-        if numbers:
-            facts = {**facts, "attacks": dict(_flat("", settings))}
-            attacks = [f"{name}={eps:g}" for name in (*settings["names"], "worst") for eps in settings["eps"]]
+        if (cell / "failure.json").exists():
+            outcome += "; a later try failed"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Run(cell, f"damaged: {_one_line(error)}")
-    return Run(cell, outcome, facts, measured, numbers, attacks)
+    return Run(
+        cell, outcome, facts, measured, _attack(attacked / "attacks.json", provenance.get("cell_hash"))
+    )
 
 
-def _attacks(path: Path, cell_hash: str) -> tuple[Mapping[str, Any], Numbers]:
-    """Settings and numbers; nothing where the run was not attacked, or another one was in its place."""
+def _attack(path: Path, cell_hash: str | None) -> Attack:
     if not path.exists():
-        return {}, {}
-    content = _json(path)
-    if content["cell_hash"] != cell_hash or content["outcome"] != "completed":
-        return {}, {}
-    return content["settings"], _numbers(content)
+        return Attack("no")
+    try:
+        content = _json(path)
+        if content["cell_hash"] != cell_hash:
+            return Attack("yes, but an earlier run")
+        settings = content["settings"]
+        names = [f"{name}={eps:g}" for name in (*settings["names"], "worst") for eps in settings["eps"]]
+        return Attack("yes", dict(_flat("", settings)), _numbers(content), names)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Attack(f"damaged: {_one_line(error)}")
 
 
 def _numbers(content: Mapping[str, Any]) -> Numbers:

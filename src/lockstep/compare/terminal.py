@@ -74,7 +74,11 @@ def _metrics(found: Comparison, console: Console) -> None:
         first = next(row for row in mine if row)
         cells = [_cell(pair, row) for pair, row in zip(found.pairs, mine, strict=True)]
         table.add_row(
-            group.experiment, _side(group), words.metric(metric), words.mean(first, first.first), *cells
+            Text(group.experiment),
+            Text(_side(group)),
+            words.metric(metric),
+            words.mean(first, first.first),
+            *cells,
         )
     if shown:
         console.print(table)
@@ -111,9 +115,9 @@ def _times(found: Comparison, console: Console) -> None:
         table.add_column(f"{pair.second.label} / {pair.first.label}")
     rows = [{(row.timed, row.backend): row for row in pair.times if row.is_epochs} for pair in found.pairs]
     for key in dict.fromkeys(key for mine in rows for key in mine):
-        table.add_row(*key, *(mine[key].told if key in mine else "" for mine in rows))
+        table.add_row(*map(Text, key), *(mine[key].told if key in mine else "" for mine in rows))
     if table.row_count:
         console.print(table)
     for pair in found.pairs:
-        for line in pair.untimed:
+        for line in pair.remarks:
             console.print(Text(f"{pair.name}: {line}", style="yellow"))

@@ -12,6 +12,7 @@ from typing import Any
 
 from lockstep.compare.contrast import welch
 from lockstep.compare.read import Source, Timed
+from lockstep.report import text
 from lockstep.speed import rows as shown
 from lockstep.speed.summary import Ratio
 
@@ -40,16 +41,20 @@ class TimeRow:
 
 
 def rows(first: Source, second: Source, across_machines: bool) -> tuple[list[TimeRow], list[str]]:
-    """Ratios, and lines about what is not compared and why."""
-    found, reasons = [], []
+    """Ratios, and lines about what is not compared, or was disturbed."""
+    found, remarks = [], []
     for name in first.timed.keys() & second.timed.keys():
         a, b = first.timed[name], second.timed[name]
         reason = _unlike(a, b, across_machines)
         if reason:
-            reasons.append(f"times of {name} are not compared: {reason}")
+            remarks.append(f"times of {name} are not compared: {reason}")
         else:
             found += list(_rows(name, a, b))
-    return found, reasons
+            for source, timed in ((first, a), (second, b)):
+                if rounds := len(timed.content["disturbed"]):
+                    of = text.count(timed.content["rounds"], "round")
+                    remarks.append(f"{source.label}, {name}: {rounds} of {of} disturbed by other programs")
+    return found, remarks
 
 
 def _unlike(first: Timed, second: Timed, across_machines: bool) -> str:
