@@ -134,7 +134,8 @@ def test_intervals_are_those_of_the_t_tests_of_scipy():
         ),  # surely not 0, but surely within the margin too: 0.0003 to 0.0037
         ([0.004, 0.005, 0.006], 0, "different"),
         ([-0.3, -0.4, -0.3], 0, "different"),
-        ([0.0, 0.0, 0.0], 0, "cannot tell"),  # no spread, so no interval
+        ([0.0, 0.0, 0.0], 0, "same"),  # to the last digit, of what is no count
+        ([0.1, 0.1, 0.1], 0, "cannot tell"),  # no spread, so no interval
         ([0.0, 0.0, 0.0], 0.001, "same"),  # of 1,000 images: 90 % +- 0.0017
         ([0.0, 0.0, 0.0], 0.01, "cannot tell"),  # of 100 images
         ([-0.3, -0.3, -0.3], 0.001, "different"),

@@ -33,7 +33,7 @@ class Contrast:
     values: Sequence[float] = ()
     """Of each pair; none where seeds are not paired."""
     identical: bool = False
-    """All that was measured is, to the last digit."""
+    """To the last digit, in every pair."""
 
     @property
     def paired(self) -> bool:
@@ -63,8 +63,8 @@ def contrast(
 ) -> Contrast:
     """{seed: value} of either side: pairs of the seeds that both have, if there are two or more; else Welch.
 
-    grain: what values are multiples of.  No spread is taken to be smaller: a few accuracies of 1,000 images
-    may well be equal, or differ equally, by chance.
+    grain: what values are multiples of, or 0.  No spread is taken to be smaller: a few accuracies of 1,000
+    images may well be equal, or differ equally, by chance.  identical: the runs are, in all that was measured.
     """
     pairs = list(differences(first, second).values())
     if len(pairs) < 2 <= min(len(first), len(second)):
@@ -72,6 +72,7 @@ def contrast(
     if not pairs:
         mean = float(np.mean(list(second.values())) - np.mean(list(first.values())))
         return Contrast(mean, math.nan, math.nan, (len(first), len(second)))
+    identical = identical or not (grain or any(pairs))  # what has no grain is not equal by chance
     n, sd = len(pairs), math.nan if identical else _spread(pairs, grain)
     return Contrast(float(np.mean(pairs)), sd / math.sqrt(n), n - 1, (n, n), pairs, identical)
 

@@ -207,7 +207,7 @@ def _timed(path: Path) -> Timed:
     content = _json(path)
     settings = ("experiment", "device", "threads", "batch_size", "rounds", "images")
     versions = {
-        f"{name} of {backend}": value
+        f"{backend}: {name}": value
         for backend, switches in content["environment"].items()
         for name, value in switches.items()
     }
