@@ -279,8 +279,8 @@ def test_what_differs(config: Config):
         ("data", "sha256", "d" * 16, "e" * 16, "1 cell: plain on beta, seed 1"),
         ("code", "lockstep", "0", "1", "all 9 cells"),
         ("code", "harness, hash", "h", "h2", "all 9 cells"),
-        ("config", "training.batch_size", "32", "1", "3 cells: other on beta"),
-        ("config", "spec.layers[1].units", "10", "3", "3 cells: other on beta"),
+        ("settings", "training.batch_size", "32", "1", "3 cells: other on beta"),
+        ("settings", "spec.layers[1].units", "10", "3", "3 cells: other on beta"),
     }
     assert [row.other_settings for row in pair.metrics if row.metric == "accuracy"] == [True, False, False]
     ended = command(a.config.results, b.config.results)

@@ -15,7 +15,9 @@ from lockstep.cli.shared import app, out
 def compare(
     results: Annotated[
         list[Path],
-        typer.Argument(metavar="A B [C ...]", help="results folders, configs or bundles", show_default=False),
+        typer.Argument(
+            metavar="RESULTS...", help="two or more folders, configs or bundles", show_default=False
+        ),
     ],
     margin: Annotated[
         float, typer.Option(metavar="POINTS", help="differences of accuracy this small are none")
@@ -28,7 +30,7 @@ def compare(
     ] = None,
     fail_on: Annotated[
         list[str] | None,
-        typer.Option(help="different, cannot-tell, environment, data, code, config, attacks or cells"),
+        typer.Option(help="different, cannot-tell, environment, data, code, settings, attacks or cells"),
     ] = None,
     across_machines: Annotated[
         bool, typer.Option("--across-machines", help="compare times of different machines too")

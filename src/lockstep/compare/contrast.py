@@ -64,7 +64,8 @@ def contrast(
     """{seed: value} of either side: pairs of the seeds that both have, if there are two or more; else Welch.
 
     grain: what values are multiples of, or 0.  No spread is taken to be smaller: a few accuracies of 1,000
-    images may well be equal, or differ equally, by chance.  identical: the runs are, in all that was measured.
+    images may well be equal, or differ equally, by chance.  identical: whether the runs are, in all that was
+    measured.
     """
     pairs = list(differences(first, second).values())
     if len(pairs) < 2 <= min(len(first), len(second)):

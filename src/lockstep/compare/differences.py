@@ -9,7 +9,7 @@ from typing import Any
 from lockstep.compare.read import Facts, Key, Source
 from lockstep.report import text
 
-KINDS = ("environment", "data", "code", "config", "attacks", "cells")
+KINDS = ("environment", "data", "code", "settings", "attacks", "cells")
 ABSENT = "not there"
 NAMED = 4
 """As many names are listed in a line."""
@@ -90,15 +90,15 @@ def _names(cells: Sequence[Key], known: Collection[Key]) -> str:
     for place in range(3):
         mine = list(dict.fromkeys(key[place] for key in cells))
         if len(mine) < len({key[place] for key in known}):
-            names.append(_few(mine))
+            names.append(few(mine))
             rest = {key for key in rest if key[place] in mine}
     seeds = sorted({key.seed for key in cells})
     parts = [" on ".join(names)] if names else []
     if len(seeds) < len({key.seed for key in rest}):
-        parts.append(f"seed{'s' if len(seeds) > 1 else ''} {_few(seeds)}")
+        parts.append(f"seed{'s' if len(seeds) > 1 else ''} {few(seeds)}")
     return f": {', '.join(parts)}" if parts else ""
 
 
-def _few(values: Sequence[str | int]) -> str:
+def few(values: Sequence[str | int]) -> str:
     names = list(map(str, values))
     return text.listed(names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"])

@@ -67,7 +67,7 @@ def _groups(source: Source) -> dict[Group, dict[int, Run]]:
 def _rows(group: Group, first: Mapping[int, Run], second: Mapping[int, Run]) -> Iterator[Row]:
     shared = [(first[seed], second[seed]) for seed in first if seed in second]
     other = _any_differ(
-        [run.facts["config"] for run in first.values()], [run.facts["config"] for run in second.values()]
+        [run.facts["settings"] for run in first.values()], [run.facts["settings"] for run in second.values()]
     )
     alike = _identical((a.measured, b.measured) for a, b in shared)
     churned = None if alike else _churn(shared)

@@ -75,7 +75,7 @@ def _sources(found: Comparison) -> Grid:
 def _differences(pair: Pair) -> Grid:
     groups = [
         Group(
-            words.KINDS[kind],
+            words.title(kind),
             rows=[(row.what, row.first, row.second, concerned(row, pair.first, pair.second)) for row in rows],
         )
         for kind, rows in pair.kinds().items()

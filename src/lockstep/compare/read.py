@@ -214,7 +214,7 @@ def _timed(path: Path) -> Timed:
     facts = {
         "environment": {**_machine(content["machine"]), **versions},
         "code": {"lockstep": content["machine"]["lockstep"], "all that was timed, hash": content["hash"]},
-        "config": {name: content[name] for name in settings}
+        "settings": {name: content[name] for name in settings}
         | {"FLOPs of an image": content["flops_per_image"]["forward"]},
     }
     for phases in content["backends"].values():
@@ -236,7 +236,7 @@ def _facts(provenance: Mapping[str, Any]) -> Facts:
             "harness, hash": identity["harness"],
             "plugin, hash": identity["plugin"],
         },
-        "config": dict(_flat("", identity["experiment"])),
+        "settings": dict(_flat("", identity["experiment"])),
     }
 
 

@@ -45,7 +45,7 @@ def _differences(pair: Pair) -> Table:
     for column in table.columns[2:]:
         column.overflow = "fold"
     for kind, rows in pair.kinds().items():
-        title = words.KINDS[kind]
+        title = words.title(kind)
         for row in rows:
             where = concerned(row, pair.first, pair.second)
             table.add_row(title, *map(Text, (row.what, row.first, row.second, where)))

@@ -6,6 +6,7 @@ import math
 
 from lockstep.compare.comparison import VERDICTS, Comparison, Pair
 from lockstep.compare.contrast import CANNOT_TELL, DIFFERENT, SAME
+from lockstep.compare.differences import few
 from lockstep.compare.metrics import Row
 from lockstep.report import text
 
@@ -14,15 +15,11 @@ METRICS = {
     "cross_entropy": "test cross-entropy, nats",
     "calibration_error": "test calibration error, %",
 }
-KINDS = {
-    "environment": "environment",
-    "data": "data",
-    "code": "code",
-    "config": "settings",
-    "attacks": "attack settings",
-    "cells": "cells",
-}
 NOTHING = "has the same environment, data, code, settings and cells"
+
+
+def title(kind: str) -> str:
+    return "attack settings" if kind == "attacks" else kind
 
 
 def metric(name: str) -> str:
@@ -60,7 +57,7 @@ def verdict(pair: Pair, row: Row) -> str:
 
 def headline(pair: Pair) -> str:
     """What differs, and what the verdicts on test accuracy are."""
-    apart = [KINDS[kind] for kind, found in pair.kinds().items() if found]
+    apart = [title(kind) for kind, found in pair.kinds().items() if found]
     said = f"differs from {pair.first.label} in {text.listed(apart)}" if apart else NOTHING
     counts = pair.counts.get("accuracy")
     accuracy = f" Test accuracy: {verdicts(counts)}." if counts else ""
@@ -82,7 +79,7 @@ def warnings(pair: Pair) -> list[str]:
     lines = []
     if other:
         lines.append(
-            f"{pair.name}: {text.listed(list(other))}: the same name, but other settings. They are compared, "
+            f"{pair.name}: {few(list(other))}: the same name, but other settings. They are compared, "
             "but like is not compared with like"
         )
     if pair.kinds()["data"]:
