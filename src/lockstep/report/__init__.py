@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lockstep.report.runs import Results
+if TYPE_CHECKING:  # how numbers are written is known without pandas
+    from lockstep.report.runs import Results
 
 
 def build(results: Results) -> Path:

@@ -1,0 +1,1 @@
+"""Runs of different machines, versions or settings side by side.  Start reading at comparison.py."""
