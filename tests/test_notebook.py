@@ -92,11 +92,13 @@ def test_opening_a_run_and_computing_with_numpy_import_no_framework(run):
     assert not {"torch", "tensorflow", "keras", "jax"} & set(python(script, run.folder).split())
 
 
-def test_training_prints_its_epochs_and_is_done_once(tmp_path, capsys):
+def test_training_prints_its_epochs_and_is_done_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a notebook's kernel does
     config = write_config(tmp_path)
     first = lockstep.train(str(config), "moved", backend="numpy", seed=1)
     printed = capsys.readouterr().out
-    assert "epoch 1/1" in printed
+    assert printed.startswith("epoch 1/1  train loss")
+    assert "\x1b" not in printed
     assert "moved/numpy/cpu/seed-1: test accuracy" in printed
     made = (first.folder / "provenance.json").read_bytes()
     again = lockstep.train(config, "moved", backend="numpy", seed=1)

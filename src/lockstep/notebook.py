@@ -8,8 +8,6 @@ are those of the command line and of Snakemake, whatever this one has imported o
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,14 +19,13 @@ import numpy as np
 import pandas as pd
 
 from lockstep import cell as cells
+from lockstep import child, given, layer_table
 from lockstep import config as configs
-from lockstep import given, layer_table
 from lockstep.attacks.named import named
 from lockstep.attacks.scores import accuracy
 from lockstep.attacks.suite import digits
 from lockstep.attacks.victim import Victim
 from lockstep.backend import Backend
-from lockstep.config import Cell
 from lockstep.data.augmentation import augment
 from lockstep.data.dataset import Dataset
 from lockstep.data.draws import augmentation
@@ -42,8 +39,6 @@ from lockstep.spec import Spec
 from lockstep.trained import Trained, read
 
 T = TypeVar("T")
-WIDTH = 110
-"""Characters that an epoch's line fills, so that nothing of a longer one is left beside it."""
 
 # IPython shows this instead of a traceback: a mistake that a person can mend is one line here too.
 setattr(LockstepError, "_render_traceback_", lambda error: [f"LockstepError: {error}"])  # noqa: B010
@@ -76,7 +71,7 @@ def train(config: str | Path, experiment: str, backend: str, seed: int = 0, devi
     settings = configs.load(Path(config))
     cell = settings.cell(experiment, backend, device, seed)
     if cells.made_by(settings, cell) != cell_hash(cell):
-        _train(Path(config), cell)
+        child.train(Path(config), cell)
     return open(settings.folder(cell))
 
 
@@ -304,22 +299,3 @@ def _network(trained: Trained, until: str | None) -> Backend:
     if name != REFERENCE:
         _held = name
     return network
-
-
-def _train(config: Path, cell: Cell) -> None:
-    """`lockstep train` in a process of its own."""
-    names = {"experiment": cell.name, "backend": cell.backend, "device": cell.device, "seed": cell.seed}
-    options = [f"--{name}={value}" for name, value in {"config": config, **names}.items()]
-    command, last = [sys.executable, "-m", "lockstep", "train", *options], ""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
-        assert child.stdout
-        try:
-            for line in child.stdout:
-                last = line.rstrip("\n")
-                if not last.startswith("lockstep: "):
-                    print(last.ljust(WIDTH), end="\r" if last.startswith("epoch ") else "\n", flush=True)
-        except BaseException:
-            child.terminate()
-            raise
-    if child.returncode:
-        raise LockstepError(last.removeprefix("lockstep: ") or f"{cell}: its process died")
