@@ -1,0 +1,295 @@
+"""`lockstep.open` and `lockstep.train` on small runs that the NumPy backend trains."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+
+import lockstep
+from lockstep.errors import LockstepError
+from lockstep.evaluation import probabilities
+
+LAYERS = [
+    {"kind": "conv2d", "filters": 4, "kernel": 5, "stride": 2},
+    {"kind": "activation"},
+    {"kind": "flatten"},
+    {"kind": "dense", "units": 10},
+]
+EPS = 0.15
+
+
+def write_config(folder: Path, **changes) -> Path:
+    content = {
+        "results": str(folder / "results"),
+        "reports": str(folder / "reports"),
+        "seeds": [0],
+        "base": {
+            "data": {"train_size": 800},
+            "model": {"layers": LAYERS},
+            "optimizer": {"learning_rate": 0.005},
+            "training": {"epochs": 3, "batch_size": 32},
+        },
+        "experiments": {
+            "small": {},
+            "moved": {"augmentation": {}, "training": {"epochs": 1}},
+            "hot": {"optimizer": {"learning_rate": 1e30}, "training": {"epochs": 1}},
+        },
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(content | changes))
+    return path
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Path:
+    return write_config(tmp_path_factory.mktemp("notebook"))
+
+
+@pytest.fixture(scope="module")
+def run(config):
+    return lockstep.train(config, "small", "numpy")
+
+
+@pytest.fixture(scope="module")
+def moved(config):
+    return lockstep.train(config, "moved", "numpy")
+
+
+def python(script: str, *arguments: object, cwd: Path = ROOT) -> str:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_lockstep_imports_nothing_heavy():
+    script = (
+        "import sys, lockstep; print(*dir(lockstep)); print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    names, imported = python(script).splitlines()
+    assert {"open", "train"} <= set(names.split())
+    assert "lockstep" in imported.split()
+    assert not {"numpy", "pandas", "pydantic", "torch", "tensorflow", "keras", "jax"} & set(imported.split())
+    with pytest.raises(AttributeError, match="no attribute 'close'"):
+        lockstep.close  # noqa: B018
+
+
+def test_opening_a_run_and_computing_with_numpy_import_no_framework(run):
+    script = (
+        "import sys, lockstep\n"
+        "run = lockstep.open(sys.argv[1])\n"
+        "assert abs(run.features(run.test.images) - run.test.logits).max() < 1e-4\n"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    assert not {"torch", "tensorflow", "keras", "jax"} & set(python(script, run.folder).split())
+
+
+def test_training_prints_its_epochs_and_is_done_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a notebook's kernel does
+    config = write_config(tmp_path)
+    first = lockstep.train(str(config), "moved", backend="numpy", seed=1)
+    printed = capsys.readouterr().out
+    assert printed.startswith("epoch 1/1  train loss")
+    assert "\x1b" not in printed
+    assert "moved/numpy/cpu/seed-1: test accuracy" in printed
+    made = (first.folder / "provenance.json").read_bytes()
+    again = lockstep.train(config, "moved", backend="numpy", seed=1)
+    assert capsys.readouterr().out == ""
+    assert (again.folder / "provenance.json").read_bytes() == made
+    write_config(tmp_path, experiments={"moved": {"training": {"epochs": 2}}})
+    assert len(lockstep.train(config, "moved", backend="numpy", seed=1).history) == 2
+
+
+def test_predictions_are_those_that_were_stored(run):
+    test, rows = run.test, run.data.test.images[:]
+    assert np.array_equal(run.predict(rows), probabilities(test.logits))
+    assert np.allclose(run.predict(test.images), probabilities(test.logits), atol=1e-6)
+    assert np.allclose(run.predict(test.images).sum(axis=1), 1)
+    assert run.accuracy(test.images, test.labels) == (test.logits.argmax(axis=1) == test.labels).mean()
+
+
+def test_images_are_taken_in_every_shape(run):
+    image = run.test.images[:1]
+    for same in (image, image[0], image[..., 0], image[0, ..., 0], image.astype(np.float64)):
+        assert np.allclose(run.predict(same), run.predict(image), atol=1e-6)
+    many = run.predict(run.test.images[:3, ..., 0])
+    assert np.allclose(many, run.predict(run.test.images[:3]))
+    assert many.shape == (3, 10)
+
+
+def test_features_are_what_the_weights_make_of_an_image(run):
+    kernel, bias = run.weights("conv1")
+    assert kernel.shape == (5, 5, 1, 4)
+    assert np.array_equal(run.weights("conv1/bias"), bias)
+    found = run.features(run.data.test.images[:2], "conv1")
+    image = run.data.transform(run.data.test.images[:2], "float64")[1, ..., 0]
+    by_hand = (image[2:7, 4:9] * kernel[..., 0, 3]).sum() + bias[3]
+    assert found.shape == (2, 12, 12, 4)
+    assert found[1, 1, 2, 3] == pytest.approx(by_hand, rel=1e-5)
+    assert np.array_equal(run.features(run.test.images, "dense1"), run.features(run.test.images))
+
+
+def test_weights_are_copies(run):
+    run.weights("conv1").kernel[:] = 0
+    run.weights("conv1/kernel")[:] = 0
+    assert run.weights("conv1").kernel.any()
+
+
+@pytest.mark.parametrize("name", ["fgsm", "pgd"])
+def test_an_attack_beats_noise_and_stays_in_its_ball(run, name):
+    attacked, noise = run.attack(name, EPS, n=60, steps=10), run.attack("uniform_noise", EPS, n=60)
+    for found in (attacked, noise):
+        assert np.abs(found.images - found.clean).max() <= EPS + 1e-6
+        assert found.images.min() >= 0
+        assert found.images.max() <= 1
+        assert found.accuracy == run.accuracy(found.images, found.labels)
+        assert found.clean_accuracy == run.accuracy(found.clean, found.labels)
+    assert attacked.accuracy < noise.accuracy - 0.2
+    assert repr(attacked).startswith(f"Attacked(attack='{name}', eps={EPS}, clean_accuracy=")
+
+
+def test_one_s_own_images_are_attacked(run):
+    images, labels = run.data.test.images[:5], run.data.test.labels[:5]
+    found = run.attack("fgsm", 0.1, images, labels)
+    assert np.allclose(found.clean, images / 255)
+    assert np.array_equal(found.labels, labels)
+
+
+def test_augmented_images_are_drawn_by_the_seed(moved):
+    images = moved.test.images[:20]
+    first, again, other = moved.augmented(images), moved.augmented(images), moved.augmented(images, seed=1)
+    assert (first.shape, first.dtype) == (images.shape, np.float32)
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert np.array_equal(first, again)
+    assert np.abs(first - images).mean() > 0.01
+    assert np.abs(first - other).mean() > 0.01
+
+
+def test_tables_are_those_of_the_files(run):
+    assert list(run.history.index) == [1, 2, 3]
+    assert {"train_loss", "validation_accuracy"} <= set(run.history)
+    rows = run.metrics.query("split == 'test' and metric == 'accuracy' and condition == ''")
+    table = run.confusion
+    assert table.to_numpy().sum() == len(run.test.labels)
+    assert np.trace(table) / table.to_numpy().sum() == pytest.approx(rows["value"].item())
+    assert (table.sum(axis=1) == np.bincount(run.test.labels)).all()
+    assert run.layers.loc["conv1", "parameters"] == "5*5*1*4 + 4 = 104"
+    assert run.spec.parameters == run.experiment.spec.parameters
+    assert isinstance(run.metrics, pd.DataFrame)
+
+
+def test_a_run_says_what_it_is(run):
+    right = 100 * run.accuracy(run.test.images, run.test.labels)
+    assert repr(run) == (
+        f"<small/numpy/cpu/seed-0: {right:.2f} % of 1,000 test images right after 3 epochs on 800 images>"
+    )
+    assert "<table" in run._repr_html_()
+    assert "5*5*1*4 + 4 = 104" in run._repr_html_()
+
+
+def test_one_process_holds_one_framework_and_numpy(run, tmp_path):
+    """Two plugins stand for frameworks: what counts is that they are not the reference."""
+    for name in ("one", "two"):
+        shutil.copytree(ROOT / "backends/numpy", tmp_path / "backends" / name)
+    script = (
+        "import sys, lockstep\n"
+        "from lockstep.errors import LockstepError\n"
+        "one, two, three = (lockstep.open(sys.argv[1], backend=name) for name in ('one', 'two', 'numpy'))\n"
+        "image = one.test.images[:1]\n"
+        "print(repr(one))\n"
+        "assert (one.predict(image) == three.predict(image)).all()\n"
+        "assert len(two.history) == 3\n"
+        "try:\n"
+        "    two.predict(image)\n"
+        "except LockstepError as error:\n"
+        "    print(error)\n"
+        "one.features(image, 'conv1')"
+    )
+    shown, error = python(script, run.folder, cwd=tmp_path).splitlines()
+    assert shown.startswith("<small/one/cpu/seed-0:")
+    assert error == (
+        "this process runs one and cannot run two too: restart the kernel, or open with "
+        'lockstep.open(folder, backend="numpy"), which computes the same up to rounding'
+    )
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        (lambda run: lockstep.open(run.folder.parent), "not a finished cell"),
+        (lambda run: lockstep.open(run.folder, "mxnet"), "unknown backend 'mxnet'; known: numpy"),
+        (
+            lambda run: run.weights("conv9"),
+            "no weights 'conv9'; .* has: conv1, dense1, conv1/kernel, conv1/bias",
+        ),
+        (lambda run: run.features(run.test.images, "conv9"), "no layer 'conv9' in this spec; it has: conv1"),
+        (
+            lambda run: run.predict(np.zeros((2, 27, 28))),
+            r"float64 of shape \(2, 27, 28\), expected \(n, 28, 28, 1\)",
+        ),
+        (lambda run: run.predict(np.zeros((0, 28, 28, 1))), "n 1 or more"),
+        (lambda run: run.predict(np.zeros((28, 28), int)), "int64 .* expected uint8 or floats"),
+        (lambda run: run.predict(np.full((28, 28), 255.0)), r"from 255 to 255, expected pixels in \[0, 1\]"),
+        (lambda run: run.predict(np.full((28, 28), np.nan)), "from nan to nan"),
+        (
+            lambda run: run.accuracy(run.test.images, run.test.labels[1:]),
+            r"shape \(999,\), expected an integer",
+        ),
+        (lambda run: run.accuracy(run.test.images[:2], np.array([0, 10])), "found 0 to 10, expected 0 to 9"),
+        (lambda run: run.accuracy(run.test.images[:2], np.array([0.0, 1])), "labels: found float64"),
+        (lambda run: run.attack("nudge", 0.1), "unknown attack 'nudge'; known: fgsm, "),
+        (lambda run: run.attack("pgd", 2), "eps: found 2, expected a number, 0 to 1"),
+        (lambda run: run.attack("pgd", 0.1, n=0), "n: found 0, expected 1 or more"),
+        (lambda run: run.attack("pgd", 0.1, run.test.images), "images or labels alone"),
+        (lambda run: run.augmented(run.test.images), "trained without augmentation"),
+    ],
+)
+def test_mistakes_are_one_line(run, work, message):
+    with pytest.raises(LockstepError, match=message) as error:
+        work(run)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "name", "device", "message"),
+    [
+        ("dropuot", "numpy", "cpu", "no experiment 'dropuot'; it has: hot, moved, small"),
+        ("small", "numpyy", "cpu", "unknown backend 'numpyy'"),
+        ("small", "numpy", "gpu", "small/numpy/gpu/seed-0: backend numpy: not written for gpu"),
+        ("hot", "numpy", "cpu", "this run diverged"),
+    ],
+)
+def test_mistakes_in_training_are_one_line(config, experiment, name, device, message, capsys):
+    with pytest.raises(LockstepError, match=message) as error:
+        lockstep.train(config, experiment, name, device=device)
+    assert "\n" not in str(error.value)
+    assert str(error.value) not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["history.csv", "predictions.npz"])
+def test_a_missing_file_is_named(run, tmp_path, name):
+    copy = tmp_path / "results/cells/small/numpy/cpu/seed-0"
+    shutil.copytree(run.folder, copy)
+    (copy / name).unlink()
+    with pytest.raises(LockstepError, match=f"{name}: missing or damaged; train the cell again"):
+        lockstep.open(copy).history, lockstep.open(copy).confusion
+
+
+def test_a_notebook_shows_a_mistake_without_a_traceback(tmp_path):
+    pytest.importorskip("IPython", reason="IPython comes with the extra `test`")
+    script = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "InteractiveShell().run_cell('import lockstep; lockstep.open(\"nowhere\")')"
+    )
+    shown = python(script)
+    assert shown.startswith("LockstepError: nowhere: not a finished cell")
+    assert len(shown.splitlines()) == 1
