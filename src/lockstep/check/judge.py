@@ -74,9 +74,7 @@ class Judgement:
             first = next(each for each in self.verdicts if each.verdict == "does not hold")
             return f"No: “{first.claim}” does not hold. {self.summary}."
         if not self.applies:
-            return (
-                f"No claim applies to this config: nothing says whether it is a reproduction. {self.summary}."
-            )
+            return f"No claim applies to this config, so nobody can tell. Of any run: {self.summary}."
         if not self.count("holds"):
             return f"Nothing could be judged. {self.summary}."
         return f"Yes, as far as it can be told: {self.summary}."

@@ -168,7 +168,7 @@ def _compared(
     verdict = worst(each.verdict for each in found)
     pairs = [value for each in found for value in each.differences.values()]
     about = text.count(len(pairs), "pair") + f" of runs in {text.count(len(found), 'comparison')}"
-    if pairs and not any(pairs):
+    if pairs and not any(pairs) and verdict == "holds":
         return Found(verdict, test, "; ".join([f"{about}: equal to the last digit", *absent]))
     bad = [_said(each, unit) for each in found if each.verdict != "holds"]
     shared = [each for each in found if each.differences]

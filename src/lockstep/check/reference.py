@@ -155,7 +155,6 @@ def of_results(results: Results) -> Reference:
             f"{config}: its runs are of {len(harnesses)} versions of the harness ({', '.join(harnesses)}); "
             "run snakemake, which trains the older ones again"
         )
-    identities = [provenance["identity"] for provenance in known]
     machines = [{**each["machine"], "system": each["machine"]["system"].split()[0]} for each in known]
     made = Made(
         config=config.name,
@@ -164,7 +163,8 @@ def of_results(results: Results) -> Reference:
         harness=harnesses[0],
         machines=[json.loads(each) for each in sorted({json.dumps(machine) for machine in machines})],
         backends={
-            each["backend"]: {"plugin": each["plugin"], "versions": each["versions"]} for each in identities
+            run.cell.backend: {key: run.provenance["identity"][key] for key in ("plugin", "versions")}
+            for run in results.runs
         },
     )
     return Reference(schema=SCHEMA, made=made, experiments=observe(results))
