@@ -161,7 +161,7 @@ def test_a_backend_out_of_step_is_caught(fake: Fake):
     certify(fake.config, "beta", "out of step")
     judgement = judge(read(fake.config))
     assert words(judgement)["in step"] == "does not hold"
-    assert numbers(judgement, "in step") == "beta is out of step in T2 (travel); alpha in step"
+    assert numbers(judgement, "in step") == "alpha: in step; beta: out of step in T2 (travel)"
     certify(fake.config, "beta", "cannot tell")
     assert words(judge(read(fake.config)))["in step"] == "cannot tell"
     fake.config.certificate("beta", "cpu", "quick").unlink()

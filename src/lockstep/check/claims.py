@@ -126,6 +126,9 @@ class Claims(Settings):
     references: str = Field(default="results/reference", description="folder of the reference files")
     claims: list[Claim] = Field(min_length=1)
 
+    def file(self, reference: str) -> Path:
+        return Path(self.references, f"{reference}.json")
+
 
 def read(path: Path) -> Claims:
     """Raises LockstepError, with file and key."""

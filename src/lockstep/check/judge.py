@@ -84,14 +84,7 @@ def judge(results: Results, path: Path = claims.PATH) -> Judgement:
     """Every claim of the file at `path` that is about what the run trained.  Raises LockstepError."""
     written = claims.read(path)
     observed, certified = reference.observe(results), read_all(results.config)
-    folder = Path(written.references)
-    names = dict.fromkeys(each.reference for each in written.claims if isinstance(each, claims.Measured))
-    files = {name: folder / f"{name}.json" for name in names}
-    pairs: dict[str, Pair] = {}
-    for name, file in files.items():
-        if file.exists():
-            known = reference.read(file)
-            pairs[name] = Pair(observed, known, Match(observed, known))
+    pairs, notes = _pairs(written, observed)
     verdicts = []
     for place, claim in enumerate(written.claims):
         source = ""
@@ -101,18 +94,26 @@ def judge(results: Results, path: Path = claims.PATH) -> Judgement:
             case claims.InStep():
                 found = kinds.in_step(claim, results, certified)
             case _:
-                source = str(files[claim.reference])
+                source = str(written.file(claim.reference))
                 pair = pairs.get(claim.reference)
                 found = _measured(claim, pair, f"{path}: claims[{place}]", source) if pair else None
         if found:
             verdicts.append(Verdict(claim.claim, *found, source))
-    counts = Counter(each.reference for each in written.claims if isinstance(each, claims.Measured))
-    notes = [
-        f"{files[name]} is not there: {text.count(counts[name], 'claim')} about its runs not judged"
-        for name in files
-        if name not in pairs
-    ]
     return Judgement(verdicts, [*notes, *_unknown(observed, pairs)], _unfinished(results))
+
+
+def _pairs(written: claims.Claims, observed: Mapping[str, Trained]) -> tuple[dict[str, Pair], list[str]]:
+    """The run beside each reference that claims name, and which of them are not there."""
+    counts = Counter(each.reference for each in written.claims if isinstance(each, claims.Measured))
+    pairs, notes = {}, []
+    for name, n in counts.items():
+        file = written.file(name)
+        if file.exists():
+            known = reference.read(file)
+            pairs[name] = Pair(observed, known, Match(observed, known))
+        else:
+            notes.append(f"{file} is not there: {text.count(n, 'claim')} about its runs not judged")
+    return pairs, notes
 
 
 def _measured(claim: claims.Measured, pair: Pair, where: str, source: str) -> Found | None:
@@ -145,7 +146,7 @@ def _unknown(observed: Mapping[str, Trained], pairs: Mapping[str, Pair]) -> list
     """The experiments that no reference has, and how the nearest one differs."""
     notes = []
     for name in observed:
-        if not pairs or any(name in pair.match.names.values() for pair in pairs.values()):
+        if not pairs or any(name not in pair.match.differ for pair in pairs.values()):
             continue
         nearest = min(pairs, key=lambda other: len(pairs[other].match.differ[name]))
         experiment, *what = pairs[nearest].match.differ[name]

@@ -102,24 +102,27 @@ def in_step(claim: claims.InStep, results: Results, certified: Sequence[Certifie
     wanted = [tier for tier in claim.tiers if tier in results.config.conformance.tiers]
     if not wanted:
         return None
-    words: dict[Word, list[str]] = {}
+    words: set[Word] = set()
+    alike: dict[str, list[str]] = {}
     for each in certified:
-        name = results.label(each.side)
-        short = [check for check in each.falls_short if check.tier in wanted]
-        unsure = [tier for tier in wanted if each.verdict(tier) in ("cannot tell", "not measured")]
-        if short:
-            said = f"{name} is {short[0].verdict} in {short[0].tier} ({short[0].quantity})"
-            words.setdefault("does not hold", []).append(said)
-        elif reason := find(each.side.backend).unusable(each.side.device):
-            words.setdefault("not run", []).append(f"{name}: {reason}")
-        elif unsure:
-            words.setdefault("cannot tell", []).append(f"{name} has no verdict in {text.tiers(unsure)}")
-        else:
-            words.setdefault("holds", []).append(name)
-    others = [said for word, found in words.items() if word != "holds" for said in found]
-    good = [f"{text.listed(words['holds'])} in step"] if "holds" in words else []
+        word, what = _step(each, wanted)
+        words.add(word)
+        alike.setdefault(what, []).append(results.label(each.side))
     test = f"certificates against NumPy in float64, {text.tiers(wanted)}"
-    return Found(worst(words), test, "; ".join([*others, *good]))
+    said = [f"{text.listed(names)}: {what}" for what, names in alike.items()]
+    return Found(worst(words), test, "; ".join(said))
+
+
+def _step(each: Certified, wanted: Sequence[str]) -> tuple[Word, str]:
+    short = [check for check in each.falls_short if check.tier in wanted]
+    unsure = [tier for tier in wanted if each.verdict(tier) in ("cannot tell", "not measured")]
+    if short:
+        return "does not hold", f"{short[0].verdict} in {short[0].tier} ({short[0].quantity})"
+    if reason := find(each.side.backend).unusable(each.side.device):
+        return "not run", reason
+    if unsure:
+        return "cannot tell", f"no verdict in {text.tiers(unsure)}"
+    return "holds", "in step"
 
 
 def reproduces(claim: claims.Reproduces, pair: Pair) -> Found | None:
