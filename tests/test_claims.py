@@ -16,6 +16,7 @@ import yaml
 from fake_results import Fake, project
 from scipy.stats import t as student
 
+from lockstep import discovery
 from lockstep.check import claims, evidence, reference
 from lockstep.check.evidence import NOTHING, Interval, Rounding
 from lockstep.check.judge import Judgement, judge
@@ -33,8 +34,8 @@ ROOT = Path(__file__).parents[1]
 # Runs of ten test images each, and one planted error each.
 
 FAKE = """
-results: {root}/results
-reports: {root}/reports
+results: results/run
+reports: reports
 backends: [alpha, beta]
 seeds: [0, 1, 2, 3]
 conformance: {{tiers: [T1, T2]}}
@@ -77,10 +78,11 @@ EFFECT = "−27.50 points (95 % interval −35.46 to −19.54, 4 seeds); referen
 """Of −30, −30, −20, −30 points."""
 
 
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[Fake]:
-    """Both backends alike, everything claimed holds."""
-    with project(tmp_path, FAKE) as config:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything that claims are judged by; all of them hold."""
+    root = tmp_path_factory.mktemp("written")
+    with project(root, FAKE) as config:
         made = Fake(config)
         for cell in config.cells():
             made.write(cell, WRONG[cell.name][cell.seed] + (cell.backend == "beta" and cell.seed == 3))
@@ -90,7 +92,17 @@ def fake(tmp_path: Path) -> Iterator[Fake]:
             certify(config, backend, "in step")
         reference.write(Path("results/reference/fake.json"), reference.of_results(read(config)))
         write_claims(KINDS)
-        yield made
+    return root
+
+
+@pytest.fixture
+def fake(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
+    """A copy of it, to plant an error in."""
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    discovery.plugins.cache_clear()
+    yield Fake(load(Path("config.yaml")))
+    discovery.plugins.cache_clear()
 
 
 def write_claims(written: list[dict[str, Any]]) -> None:
