@@ -370,7 +370,8 @@ def test_another_seed_is_held_to_the_prediction_interval():
     values = dict(enumerate([10.0, 11.0, 12.0, 13.0, 14.0]))
     reach = student.ppf(0.9995, 4) * np.sqrt(2.5) * np.sqrt(1 + 1 / 5)
     assert evidence.prediction(list(values.values())) == pytest.approx((12 - reach, 12 + reach))
-    assert evidence.prediction([1.0, 2.0]) == NOTHING
+    assert evidence.prediction([1.0, 2.0]) == evidence.prediction([1.0, 1.0, 1.0]) == NOTHING
+    assert evidence.compare("", {0: 1.0}, {1: 1.0}, Rounding(0.1, 9), 0.5, 0.8).verdict == "cannot tell"
     spread = Rounding(0.1, 9)
     strange = evidence.compare("", values, values | {5: 12 + 1.01 * reach}, spread, 0.5, 0.8)
     assert strange.verdict == "does not hold"

@@ -131,14 +131,13 @@ def _of_mean(values: Sequence[float], spread: Rounding) -> Interval:
 
 
 def prediction(values: Sequence[float]) -> Interval:
-    """Where another seed's value lies but with probability STRANGE, from three or more values:
-    mean +- t(1 - STRANGE / 2, n - 1) sd sqrt(1 + 1/n)."""
-    n = len(values)
-    if n < 3:
+    """Where another seed's value lies but with probability STRANGE: mean +- t(1 - STRANGE / 2, n - 1) sd
+    sqrt(1 + 1/n).  Nothing is known from fewer than three values, nor from equal ones."""
+    value = estimate(values)
+    if value.n < 3 or not value.has_interval:
         return NOTHING
-    reach = float(stdtrit(n - 1, 1 - STRANGE / 2)) * float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / n)
-    mean = float(np.mean(values))
-    return Interval(mean - reach, mean + reach)
+    reach = float(stdtrit(value.n - 1, 1 - STRANGE / 2)) * value.sd * math.sqrt(1 + 1 / value.n)
+    return Interval(value.mean - reach, value.mean + reach)
 
 
 def of_mean(values: Sequence[float], confidence: float) -> Interval:
