@@ -76,7 +76,7 @@ def consistent(results: Results) -> Found:
         return Found("not run", test, "no run completed")
     if wrong:
         return Found("does not hold", test, _some(wrong))
-    return Found("holds", test, f"{text.count(len(runs), 'run')}, every metric within {EXACT:g}")
+    return Found("holds", test, f"{text.count(len(runs), 'run')}, every metric within {text.scientific(EXACT)}")
 
 
 def _inconsistency(results: Results, run: Run) -> str:

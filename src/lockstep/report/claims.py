@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from markupsafe import Markup
+
 from lockstep.check import claims
 from lockstep.check.judge import Judgement, judge
 from lockstep.report.grids import Grid, Group
@@ -24,17 +26,17 @@ def answer(judgement: Judgement) -> tuple[str, tuple[str, ...]]:
 
 
 def grid(judgement: Judgement) -> Grid:
-    """A row for each claim, grouped by the reference that it takes."""
+    """A row for each claim, grouped by the reference that it takes; its last column is long: `wrap`."""
     files = dict.fromkeys(each.reference for each in judgement.verdicts)
     groups = [
         Group(
             f"against {Path(file).name}" if file else "of any run",
             rows=[
-                (mark(each.verdict), each.claim, each.numbers, each.test)
+                (mark(each.verdict), each.claim, Markup("{}<br><small>{}</small>").format(each.numbers, each.test))
                 for each in judgement.verdicts
                 if each.reference == file
             ],
         )
         for file in files
     ]
-    return Grid(("verdict", "claim", "what was found", "test"), 4, groups)
+    return Grid(("verdict", "claim", "what was found, and the test"), 3, groups)
