@@ -193,6 +193,8 @@ def test_labels_that_are_not_those_of_the_data_are_caught(tiny: Path):
     judgement = judge(read(config))
     assert words(judgement)["consistent"] == "does not hold"
     assert numbers(judgement, "consistent") == "plain/twin/cpu/seed-1: its labels are not those of the data"
+    shutil.rmtree(config.results / "data")
+    assert words(judge(read(config)))["consistent"] == "cannot tell", "nothing to look labels up in"
 
 
 def test_metrics_edited_by_hand_are_caught(tiny: Path):
@@ -277,7 +279,10 @@ def test_a_reference_is_made_of_complete_results_of_one_commit_and_one_harness(t
     with pytest.raises(LockstepError, match=r"twin/cpu/seed-0 was trained by files that no commit holds"):
         reference.of_results(read(config))
     write_json(path, whole | {"identity": whole["identity"] | {"harness": "older"}})
-    with pytest.raises(LockstepError, match="its runs are of 2 versions of the harness"):
+    with pytest.raises(LockstepError, match="its runs are of 2 versions of the harness;"):
+        reference.of_results(read(config))
+    write_json(path, whole | {"identity": whole["identity"] | {"plugin": "older"}})
+    with pytest.raises(LockstepError, match="its runs are of 2 versions of twin"):
         reference.of_results(read(config))
     path.unlink()
     with pytest.raises(LockstepError, match="a reference is made of complete results"):

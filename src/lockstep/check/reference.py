@@ -149,23 +149,28 @@ def of_results(results: Results) -> Reference:
                 f"{config}: the attacks on {each.run.cell} are {each.outcome} ({each.reason}); run snakemake"
             )
     known = [run.provenance for run in results.runs]
-    harnesses = sorted({provenance["identity"]["harness"] for provenance in known})
-    if len(harnesses) > 1:
-        raise LockstepError(
-            f"{config}: its runs are of {len(harnesses)} versions of the harness ({', '.join(harnesses)}); "
-            "run snakemake, which trains the older ones again"
-        )
+    made_by: dict[str, list[Any]] = {}
+    for run in results.runs:
+        identity = run.provenance["identity"]
+        backend = {"plugin": identity["plugin"], "versions": identity["versions"]}
+        for part, version in (("the harness", identity["harness"]), (run.cell.backend, backend)):
+            if version not in made_by.setdefault(part, []):
+                made_by[part].append(version)
+    for part, versions in made_by.items():
+        if len(versions) > 1:
+            raise LockstepError(
+                f"{config}: its runs are of {len(versions)} versions of {part}; run snakemake, which trains "
+                "the older ones again"
+            )
+    (harness,) = made_by.pop("the harness")
     machines = [{**each["machine"], "system": each["machine"]["system"].split()[0]} for each in known]
     made = Made(
         config=config.name,
         date=max(provenance["times"].get("started", "") for provenance in known)[:10],
         commits=sorted({provenance["git"]["commit"] for provenance in known}),
-        harness=harnesses[0],
+        harness=harness,
         machines=[json.loads(each) for each in sorted({json.dumps(machine) for machine in machines})],
-        backends={
-            run.cell.backend: {key: run.provenance["identity"][key] for key in ("plugin", "versions")}
-            for run in results.runs
-        },
+        backends={backend: version for backend, (version,) in made_by.items()},
     )
     return Reference(schema=SCHEMA, made=made, experiments=observe(results))
 

@@ -13,6 +13,7 @@ from lockstep.report.runs import Results
 from lockstep.report.verdicts import mark
 
 QUESTION = "Is this run a reproduction?"
+FOUND = Markup("{}<br><small>{}</small>")
 
 
 def judged(results: Results) -> Judgement | None:
@@ -32,7 +33,7 @@ def grid(judgement: Judgement) -> Grid:
         Group(
             f"against {Path(file).name}" if file else "of any run",
             rows=[
-                (mark(each.verdict), each.claim, Markup("{}<br><small>{}</small>").format(each.numbers, each.test))
+                (mark(each.verdict), each.claim, FOUND.format(each.numbers, each.test))
                 for each in judgement.verdicts
                 if each.reference == file
             ],
