@@ -1,4 +1,5 @@
-# make reproduce   install what is needed, run the pipeline, print a summary and where the report is
+# make reproduce   install what is needed, run the pipeline, print a summary, where the report is, and whether
+#                  the claims of docs/claims.yaml hold
 # make test        install what is needed, run the tests
 #
 # CONFIG=config/lecture.yaml make reproduce   another config
@@ -22,7 +23,8 @@ reproduce: install
 	@snakemake --cores all --configfile $(CONFIG) $(if $(BACKENDS),--config backends=$(BACKENDS)); \
 	status=$$?; \
 	lockstep summary $(OPTIONS); \
-	exit $$status
+	lockstep check $(OPTIONS); checked=$$?; \
+	[ $$status -eq 0 ] || exit $$status; exit $$checked
 
 test: install
 	python -m pytest

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lockstep.cli.shared import app, out
+from lockstep.cli.shared import DEFAULT, BackendsOption, ConfigOption, app, out
 
 
 @app.command(rich_help_panel="prove")
@@ -54,3 +54,44 @@ def attack(
     from lockstep.attacks import terminal
 
     terminal.run(trained.read(folder), name, [*eps, *(more or [])], steps, images, seed, json_file, out)
+
+
+@app.command(rich_help_panel="prove")
+def check(
+    config: ConfigOption = DEFAULT,
+    backends: BackendsOption = None,
+    claims: Annotated[Path, typer.Option(metavar="FILE", help="what is claimed")] = Path("docs/claims.yaml"),
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write verdicts")] = None,
+) -> None:
+    """Hold finished runs to the claims about them; exit status 1 if one does not hold or a run is missing."""
+    from lockstep.check import terminal
+    from lockstep.check.judge import judge
+    from lockstep.config import load, selection
+    from lockstep.report.runs import read
+
+    judgement = judge(read(load(config, selection(backends))), claims)
+    terminal.show(judgement, out)
+    if json_file:
+        terminal.write(json_file, judgement)
+    if not judgement.passed:
+        raise typer.Exit(1)
+
+
+@app.command("reference", rich_help_panel="prove")
+def make_reference(
+    config: ConfigOption = DEFAULT,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="default: results/reference/NAME.json")
+    ] = None,
+) -> None:
+    """Write complete results of a config as a reference that later runs are held to."""
+    from lockstep.check import reference
+    from lockstep.config import load
+    from lockstep.report.runs import read
+
+    settings = load(config)
+    path = to or Path("results/reference") / f"{settings.results.name}.json"
+    made = reference.of_results(read(settings))
+    reference.write(path, made)
+    runs = sum(len(seeds) for trained in made.experiments.values() for seeds in trained.runs.values())
+    out.print(f"{path}: {len(made.experiments)} experiments, {runs} runs", highlight=False)

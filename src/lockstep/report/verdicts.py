@@ -31,6 +31,8 @@ TONES = {
     "not yet": "bad",
     "cannot tell": "unsure",
     NOT_MEASURED: "unsure",
+    "holds": "good",
+    "does not hold": "bad",
 }
 """{verdict: how it is coloured}; the others are grey."""
 

@@ -1,0 +1,43 @@
+"""What is claimed of these results, and whether it holds: docs/claims.yaml, as `lockstep check` judges it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from markupsafe import Markup
+
+from lockstep.check import claims
+from lockstep.check.judge import Judgement, judge
+from lockstep.report.grids import Grid, Group
+from lockstep.report.runs import Results
+from lockstep.report.verdicts import mark
+
+QUESTION = "Is this run a reproduction?"
+FOUND = Markup("{}<br><small>{}</small>")
+
+
+def judged(results: Results) -> Judgement | None:
+    """None where nothing is claimed: a report may be built outside the checkout."""
+    return judge(results) if claims.PATH.is_file() else None
+
+
+def answer(judgement: Judgement) -> tuple[str, tuple[str, ...]]:
+    """The answer to QUESTION, and what was not judged."""
+    return judgement.answer, tuple(judgement.notes)
+
+
+def grid(judgement: Judgement) -> Grid:
+    """A row for each claim, grouped by the reference that it takes; its last column is long: `wrap`."""
+    files = dict.fromkeys(each.reference for each in judgement.verdicts)
+    groups = [
+        Group(
+            f"against {Path(file).name}" if file else "of any run",
+            rows=[
+                (mark(each.verdict), each.claim, FOUND.format(each.numbers, each.test))
+                for each in judgement.verdicts
+                if each.reference == file
+            ],
+        )
+        for file in files
+    ]
+    return Grid(("verdict", "claim", "what was found, and the test"), 3, groups)
