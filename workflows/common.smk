@@ -12,7 +12,6 @@ from lockstep.conformance.certificate import asked
 from lockstep.data import store
 from lockstep.discovery import REFERENCE, find
 from lockstep.errors import LockstepError, one_line
-from lockstep.identity import report_hash
 
 
 def read_config():

@@ -18,7 +18,7 @@ rule report:
         config=str(CONFIG.path),
     params:
         backends=SELECTED,
-        source=report_hash(),
+        source=freshness.report_source(),
     shell:
         "lockstep report --config {resources.config:q} --backends {params.backends:q} > {log:q} 2>&1"
 

@@ -6,6 +6,7 @@ from elsewhere, would look up to date after any edit.  A stamp per result tells 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from lockstep.config import Cell, Config
 from lockstep.conformance import certificate
 from lockstep.data import sources, store
 from lockstep.discovery import find
-from lockstep.identity import attack_hash, cell_hash, conformance_hash
+from lockstep.identity import attack_hash, cell_hash, conformance_hash, folder_hash, report_hash
 from lockstep.results import write_text
 from lockstep.speed.request import Request, of_config
 from lockstep.speed.request import made_by as made_timing
@@ -86,6 +87,15 @@ def certificate_hash(config: Config, backend: str, device: str, name: str) -> st
     """What a certificate's hash is when it is up to date."""
     settings = config.conformance
     return conformance_hash(backend, device, certificate.asked(config, name), settings.steps, settings.pairs)
+
+
+def report_source() -> str:
+    """Of all that a report is made with beside results: its source, and the claims with their references."""
+    claims = [Path("docs/claims.yaml"), *sorted(Path("results/reference").glob("*.json"))]
+    digest = hashlib.sha256(f"{report_hash()} {folder_hash(Path(__file__).parent / 'check')}".encode())
+    for path in claims:
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()[:16]
 
 
 def _stamp(config: Config, name: Path, current: str, made: str | None, outputs: Sequence[Path]) -> Path:

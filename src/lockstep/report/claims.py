@@ -12,18 +12,12 @@ from lockstep.report.grids import Grid, Group
 from lockstep.report.runs import Results
 from lockstep.report.verdicts import mark
 
-QUESTION = "Is this run a reproduction?"
 FOUND = Markup("{}<br><small>{}</small>")
 
 
 def judged(results: Results) -> Judgement | None:
     """None where nothing is claimed: a report may be built outside the checkout."""
     return judge(results) if claims.PATH.is_file() else None
-
-
-def answer(judgement: Judgement) -> tuple[str, tuple[str, ...]]:
-    """The answer to QUESTION, and what was not judged."""
-    return judgement.answer, tuple(judgement.notes)
 
 
 def grid(judgement: Judgement) -> Grid:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from lockstep.data import store
 from lockstep.report import text, verdicts
 from lockstep.report.certificates import Certified
+from lockstep.report.cite import citation
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.runs import Results, Run
 
@@ -53,6 +54,7 @@ def contents(results: Results, certified: Sequence[Certified]) -> dict[str, Any]
         "sameness": sameness(results),
         "runs": environment(results),
         "certificates": verdicts.environments(results, certified),
+        "citation": citation(results),
     }
 
 

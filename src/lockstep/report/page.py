@@ -11,7 +11,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lockstep.discovery import REFERENCE
-from lockstep.report import certificates, environment, grids, latex, pictures, site, tables, text, verdicts
+from lockstep.report import (
+    certificates,
+    claims,
+    environment,
+    grids,
+    latex,
+    pictures,
+    site,
+    tables,
+    text,
+    verdicts,
+)
 from lockstep.report.certificates import Certified
 from lockstep.report.divergence import divergence
 from lockstep.report.effects import page as effects
@@ -45,7 +56,7 @@ def build(results: Results) -> Path:
     drawn = [*_figures(results, certified, frames, under_attack, timings), *taken_apart]
     for figure in drawn:
         write_text(config.reports / "figures" / f"{figure.name}.svg", figure.svg)
-    summary = overview.contents(results, certified, frames, under_attack, timings)
+    summary = overview.contents(results, certified, frames, under_attack, timings, claims.judged(results))
     pages = [
         Page("index.html", "Summary", "index.html.j2", summary),
         Page("conformance.html", "Conformance", "conformance.html.j2", _conformance(results, certified)),

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from lockstep.check.judge import Judgement
+from lockstep.report import claims, grids
 from lockstep.report import figures as drawings
-from lockstep.report import grids
 from lockstep.report.certificates import Certified
 from lockstep.report.findings import can_be_fooled, what_settings_do
 from lockstep.report.overview import agree, best, fastest, trust
@@ -37,6 +38,7 @@ def contents(
     frames: Frames,
     under_attack: Robustness | None,
     timings: Timings | None,
+    judgement: Judgement | None,
 ) -> dict[str, Any]:
     ranking, first = best.read(results), results.first
     return {
@@ -44,7 +46,7 @@ def contents(
             agree.card(results, certified, frames["differences"]),
             best.card(results, ranking),
             fastest.card(results, timings),
-            trust.card(results, certified, under_attack),
+            trust.card(results, certified, under_attack, judgement),
         ],
         "names": list(results.experiments),
         "cells": len(results.runs),
@@ -56,6 +58,8 @@ def contents(
             what_settings_do(results, frames["effects"]),
             *([can_be_fooled(under_attack)] if under_attack else []),
         ],
+        "judgement": judgement,
+        "claims": claims.grid(judgement) if judgement else None,
         "accuracy": grids.accuracy(results, frames["accuracy"]),
         "differences": grids.differences(results, frames["differences"]),
         "first": first,

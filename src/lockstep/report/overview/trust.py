@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from lockstep.check.judge import Judgement
 from lockstep.report import text
 from lockstep.report.certificates import Certified
 from lockstep.report.environment import one_origin, sameness, skipped
@@ -13,7 +14,11 @@ from lockstep.report.robustness import checks
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.runs import COMPLETED, Results
 
-LINKS = (Link("environment.html", "Environment"), Link("#unfinished", "What did not complete"))
+LINKS = (
+    Link("environment.html", "Environment"),
+    Link("#claims", "All claims"),
+    Link("#unfinished", "Not completed"),
+)
 ANSWERS = {
     "good": "Yes: nothing that was checked speaks against it.",
     "unsure": "With care: not everything could be shown.",
@@ -26,18 +31,18 @@ def card(
     results: Results,
     certified: Sequence[Certified],
     under_attack: Robustness | None,
-    claims: Checked | None = None,
+    judgement: Judgement | None,
 ) -> Card:
-    """claims: what became of the claims that a run is held to, if anybody checked."""
     found = (
         _completed(results),
         *_origin(results),
         _in_step(certified),
         *_attacks(under_attack),
-        *([claims] if claims else []),
+        *_claims(judgement),
     )
     tone = worst(found)
-    return Card("Can I trust this run?", tone, ANSWERS[tone], LINKS, checks=found)
+    links = (*LINKS, Link("#claims", "All claims")) if judgement else LINKS
+    return Card("Can I trust this run?", tone, ANSWERS[tone], links, checks=found)
 
 
 def _completed(results: Results) -> Checked:
@@ -76,3 +81,9 @@ def _attacks(under_attack: Robustness | None) -> Iterator[Checked]:
     tone: Tone = "good" if done == total and not failed else "unsure"
     passed = f"{len(judged) - failed:,} of {text.count(len(judged), 'check')} of the attacks passed"
     yield Checked(tone, f"{done} of {text.count(total, 'run')} attacked; {passed}.")
+
+
+def _claims(judgement: Judgement | None) -> Iterator[Checked]:
+    """What the project claims of such runs, if anything."""
+    if judgement and judgement.applies:
+        yield Checked("good" if judgement.passed else "bad", f"{judgement.summary}.")
