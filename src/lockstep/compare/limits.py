@@ -14,7 +14,7 @@ from lockstep.report import text
 
 VERDICTS = {"different": DIFFERENT, "cannot-tell": CANNOT_TELL}
 FAIL_ON = (*VERDICTS, *KINDS)
-MAY_BE_CHANCE = "; by this interval it may be chance"
+MAY_BE_CHANCE = "; it may be chance"
 ROUNDING = 1e-9
 """Points: a drop of as much as is allowed is allowed."""
 
