@@ -275,13 +275,16 @@ def test_mistakes_in_training_are_one_line(config, experiment, name, device, mes
     assert str(error.value) not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["history.csv", "predictions.npz"])
-def test_a_missing_file_is_named(run, tmp_path, name):
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 half a file"])
+@pytest.mark.parametrize(("name", "asked"), [("history.csv", "history"), ("predictions.npz", "confusion")])
+def test_a_missing_or_damaged_file_is_named(run, tmp_path, name, asked, content):
     copy = tmp_path / "results/cells/small/numpy/cpu/seed-0"
     shutil.copytree(run.folder, copy)
     (copy / name).unlink()
+    if content is not None:
+        (copy / name).write_bytes(content)
     with pytest.raises(LockstepError, match=f"{name}: missing or damaged; train the cell again"):
-        lockstep.open(copy).history, lockstep.open(copy).confusion
+        getattr(lockstep.open(copy), asked)
 
 
 def test_a_notebook_shows_a_mistake_without_a_traceback(tmp_path):

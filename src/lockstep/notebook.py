@@ -14,6 +14,7 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -148,7 +149,7 @@ class Run:
     def history(self) -> pd.DataFrame:
         """A row for each epoch: train_loss and train_accuracy (means over the batches as trained: weights
         move, dropout is on), validation_loss and validation_accuracy (at its end).  Losses are in nats."""
-        return self._file("history.csv", lambda path: pd.read_csv(path, index_col="epoch"))
+        return self._file("history.csv", lambda path: pd.read_csv(path).set_index("epoch"))
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -281,7 +282,7 @@ class Run:
     def _file(self, name: str, read: Callable[[Path], T]) -> T:
         try:
             return read(self.folder / name)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             raise LockstepError(f"{self.folder / name}: missing or damaged; train the cell again") from None
 
 
