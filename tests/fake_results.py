@@ -210,8 +210,8 @@ def project(root: Path, config: str) -> Iterator[Config]:
 
 
 def plain(page: Path) -> str:
-    """A page as it is read: without pictures and tags."""
-    read = re.sub(r"<(svg|style).*?</\1>", " ", page.read_text(), flags=re.DOTALL)
+    """A page as it is read: without pictures, scripts and tags."""
+    read = re.sub(r"<(svg|style|script).*?</\1>", " ", page.read_text(), flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]+>", " ", read).replace("\N{NO-BREAK SPACE}", " ").split())
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from fake_results import Fake, project
+from fake_results import Fake, plain, project
 from scipy.stats import t as student
 
 from lockstep import discovery
@@ -25,6 +25,7 @@ from lockstep.config import Config, load
 from lockstep.conformance.certificate import Certificate, Check
 from lockstep.conformance.certificate import write as write_certificate
 from lockstep.errors import LockstepError
+from lockstep.report import build
 from lockstep.report import claims as page
 from lockstep.report.runs import read
 from lockstep.results import write_text
@@ -232,10 +233,12 @@ def test_the_page_shows_every_claim(fake: Fake):
     assert grid.size == len(KINDS)
     assert [group.title for group in grid.groups] == ["of any run", "against fake.json"]
     assert grid.groups[0].rows[0][0] == '<span class="verdict good">holds</span>'
-    answer, _ = page.answer(judgement)
-    assert answer.startswith("No: “attack” does not hold.")
+    index = build(read(fake.config))
+    assert "Is this run a reproduction? No: “attack” does not hold." in plain(index)
+    assert "5 of 7 claims hold; 2 do not hold." in plain(index)
+    assert "Not all of it: something that was checked failed." in plain(index)
     claims.PATH.unlink()
-    assert page.judged(read(fake.config)) is None
+    assert "reproduction" not in plain(build(read(fake.config)))
 
 
 @pytest.mark.parametrize(

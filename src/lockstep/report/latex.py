@@ -50,13 +50,16 @@ def save(
     under_attack: Robustness | None,
     timings: Timings | None,
     folder: Path,
-) -> None:
-    """Write a `.tex` file for each main table that has rows."""
+) -> list[str]:
+    """Write a `.tex` file for each main table that has rows; returns the names of the files."""
+    written = []
     made = f"made by Lockstep {lockstep.__version__} from {results.config.path.name}"
     for table in [*_trained(results, frames), *_robust(under_attack), *_timed(timings)]:
         if table.grid.size:
             head = f"% {table.name}.tex: {made}; needs \\usepackage{{booktabs}}\n"
             write_text(folder / f"{table.name}.tex", head + latex(table))
+            written.append(f"{table.name}.tex")
+    return written
 
 
 def _trained(results: Results, frames: Mapping[str, pd.DataFrame]) -> Iterable[Table]:

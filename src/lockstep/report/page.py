@@ -51,14 +51,15 @@ def build(results: Results) -> Path:
     frames = tables.build(results)
     tables.save(frames, config.reports / "tables")
     under_attack, timings = attacked.read(results), files.read(results)
-    latex.save(results, frames, under_attack, timings, config.reports / "tables")
+    papers = latex.save(results, frames, under_attack, timings, config.reports / "tables")
+    judgement = claims.judged(results)
     backend_pages, taken_apart = models.build(results)
     drawn = [*_figures(results, certified, frames, under_attack, timings), *taken_apart]
     for figure in drawn:
         write_text(config.reports / "figures" / f"{figure.name}.svg", figure.svg)
-    summary = overview.contents(results, certified, frames, under_attack, timings, claims.judged(results))
+    summary = overview.contents(results, certified, frames, under_attack, timings, judgement)
     pages = [
-        Page("index.html", "Summary", "index.html.j2", summary),
+        Page("index.html", "Summary", "index.html.j2", summary | {"papers": papers}),
         Page("conformance.html", "Conformance", "conformance.html.j2", _conformance(results, certified)),
         Page("effects.html", "Effects", "effects.html.j2", _effects(results, frames)),
         Page("robustness.html", "Robustness", "robustness.html.j2", _robustness(under_attack)),

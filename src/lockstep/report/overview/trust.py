@@ -14,11 +14,7 @@ from lockstep.report.robustness import checks
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.runs import COMPLETED, Results
 
-LINKS = (
-    Link("environment.html", "Environment"),
-    Link("#claims", "All claims"),
-    Link("#unfinished", "Not completed"),
-)
+LINKS = (Link("environment.html", "Environment"), Link("#unfinished", "What did not complete"))
 ANSWERS = {
     "good": "Yes: nothing that was checked speaks against it.",
     "unsure": "With care: not everything could be shown.",
