@@ -179,7 +179,7 @@ def test_page_is_self_contained(page: Path):
     for each in pages.values():
         reader = Reader(each.read_text())
         assert not reader.tags & {"iframe", "object", "img"}
-        assert each.read_text().count("<script") == each.read_text().count("<script>") == 1
+        assert each.read_text().count("<script") == each.read_text().count("<script>") > 0  # none has a source
         assert len(reader.ids) == len(set(reader.ids))
         for reference in reader.references:
             file, _, place = reference.partition("#")
@@ -213,7 +213,7 @@ def test_page_tells_reasons_and_hedges(page: Path):
 
 def cards(config: Config) -> list[Card]:
     results = runs.read(config)
-    return overview.contents(results, read_all(config), tables.build(results), None, None)["cards"]
+    return overview.contents(results, read_all(config), tables.build(results), None, None, None)["cards"]
 
 
 def test_cards_hedge(fake: Fake):
