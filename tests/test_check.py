@@ -294,3 +294,6 @@ def test_a_damaged_reference_is_one_line(tiny: Path):
     write_text(broken, '{"schema": 1, "made": {}}')
     with pytest.raises(LockstepError, match=r"broken.json: made.config: Field required"):
         reference.read(broken)
+    broken.write_bytes(b'{"schema": "\xff"}')
+    with pytest.raises(LockstepError, match=r"broken.json: Invalid JSON: .*; write it again"):
+        reference.read(broken)

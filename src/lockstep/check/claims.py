@@ -105,6 +105,12 @@ class Bound(Accuracy):
     at_least: float = Field(default=0, ge=0, le=100, description="percent")
     at_most: float = Field(default=100, ge=0, le=100)
 
+    @model_validator(mode="after")
+    def _an_end(self) -> Bound:
+        if self.at_least == 0 and self.at_most == 100:
+            raise ValueError("give at_least or at_most")
+        return self
+
 
 class Published(Accuracy):
     """Each run's accuracy is a published figure but for a tolerance."""
@@ -123,11 +129,7 @@ Claim = Annotated[
 
 
 class Claims(Settings):
-    references: str = Field(default="results/reference", description="folder of the reference files")
     claims: list[Claim] = Field(min_length=1)
-
-    def file(self, reference: str) -> Path:
-        return Path(self.references, f"{reference}.json")
 
 
 def read(path: Path) -> Claims:

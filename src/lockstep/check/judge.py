@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lockstep.check import claims, kinds, reference
 from lockstep.check.evidence import Word
 from lockstep.check.kinds import Found, Pair
-from lockstep.check.reference import Match, Trained
+from lockstep.check.reference import FOLDER, Match, Trained
+from lockstep.discovery import find
 from lockstep.errors import LockstepError
 from lockstep.report import text
-from lockstep.report.certificates import read_all
+from lockstep.report.certificates import Certified, read_all
 from lockstep.report.robustness import attacked
 from lockstep.report.runs import Results
 
@@ -39,7 +39,7 @@ class Judgement:
     notes: list[str]
     """What was not judged, and why."""
     unfinished: list[str]
-    """Wanted runs of installed backends that are not there."""
+    """Wanted runs, attacks and certificates of installed backends that are not there."""
 
     def count(self, word: Word) -> int:
         return sum(each.verdict == word for each in self.verdicts)
@@ -75,8 +75,8 @@ class Judgement:
             return f"No: “{first.claim}” does not hold. {self.summary}."
         if not self.applies:
             return f"No claim applies to this config, so nobody can tell. Of any run: {self.summary}."
-        if not self.count("holds"):
-            return f"Nothing could be judged. {self.summary}."
+        if not any(each.reference and each.verdict == "holds" for each in self.verdicts):
+            return f"Nothing about a reference could be judged. {self.summary}."
         return f"Yes, as far as it can be told: {self.summary}."
 
 
@@ -84,7 +84,7 @@ def judge(results: Results, path: Path = claims.PATH) -> Judgement:
     """Every claim of the file at `path` that is about what the run trained.  Raises LockstepError."""
     written = claims.read(path)
     observed, certified = reference.observe(results), read_all(results.config)
-    pairs, notes = _pairs(written, observed)
+    pairs = _pairs(written, str(path), observed)
     verdicts = []
     for place, claim in enumerate(written.claims):
         source = ""
@@ -94,35 +94,39 @@ def judge(results: Results, path: Path = claims.PATH) -> Judgement:
             case claims.InStep():
                 found = kinds.in_step(claim, results, certified)
             case _:
-                source = str(written.file(claim.reference))
-                pair = pairs.get(claim.reference)
-                found = _measured(claim, pair, f"{path}: claims[{place}]", source) if pair else None
+                source = str(FOLDER / f"{claim.reference}.json")
+                found = _measured(claim, pairs[claim.reference], f"{path}: claims[{place}]", source)
         if found:
             verdicts.append(Verdict(claim.claim, *found, source))
-    return Judgement(verdicts, [*notes, *_unknown(observed, pairs)], _unfinished(results))
+    return Judgement(verdicts, _unknown(observed, pairs), _unfinished(results, certified))
 
 
-def _pairs(written: claims.Claims, observed: Mapping[str, Trained]) -> tuple[dict[str, Pair], list[str]]:
-    """The run beside each reference that claims name, and which of them are not there."""
-    counts = Counter(each.reference for each in written.claims if isinstance(each, claims.Measured))
-    pairs, notes = {}, []
-    for name, n in counts.items():
-        file = written.file(name)
-        if file.exists():
-            known = reference.read(file)
-            pairs[name] = Pair(observed, known, Match(observed, known))
-        else:
-            notes.append(f"{file} is not there: {text.count(n, 'claim')} about its runs not judged")
-    return pairs, notes
+def _pairs(written: claims.Claims, path: str, observed: Mapping[str, Trained]) -> dict[str, Pair]:
+    """The run beside each reference that claims name."""
+    pairs: dict[str, Pair] = {}
+    for place, claim in enumerate(written.claims):
+        if isinstance(claim, claims.Measured) and claim.reference not in pairs:
+            try:
+                known = reference.read(FOLDER / f"{claim.reference}.json")
+            except LockstepError as error:
+                raise LockstepError(f"{path}: claims[{place}].reference: {error}") from None
+            pairs[claim.reference] = Pair(observed, known, Match(observed, known))
+    return pairs
 
 
 def _measured(claim: claims.Measured, pair: Pair, where: str, source: str) -> Found | None:
     """None where it is about experiments that the run does not train."""
     named = {key: getattr(claim, key) for key in ("experiment", "baseline") if hasattr(claim, key)}
+    known = pair.reference.experiments
     for key, name in named.items():
-        if name not in pair.reference.experiments:
-            known = ", ".join(pair.reference.experiments)
-            raise LockstepError(f"{where}.{key}: {name!r} is not in {source}, which has: {known}")
+        if name not in known:
+            has = ", ".join(known)
+            raise LockstepError(f"{where}.{key}: {name!r} is not in {source}, which has: {has}")
+    measured = [n for n, each in known.items() if any(each.values(side, claim.measure) for side in each.runs)]
+    lacks = [name for name in named.values() if name not in measured]
+    if lacks or not measured:
+        of = text.listed(lacks or list(known))
+        raise LockstepError(f"{where}.measure: no run of {of} in {source} has {claim.measure!r}")
     if not all(pair.has(name, claim.measure) for name in named.values()):
         return None
     for name in named.values():
@@ -143,8 +147,9 @@ def _measured(claim: claims.Measured, pair: Pair, where: str, source: str) -> Fo
 
 
 def _unknown(observed: Mapping[str, Trained], pairs: Mapping[str, Pair]) -> list[str]:
-    """The experiments that no reference has, and how the nearest one differs."""
-    notes = []
+    """The experiments that are not judged, and why: one before is the same, or how the nearest differs."""
+    twice = {name: first for pair in pairs.values() for name, first in pair.match.twice.items()}
+    notes = [f"No claim about {name}: it is {first} again" for name, first in twice.items()]
     for name in observed:
         if not pairs or any(name not in pair.match.differ for pair in pairs.values()):
             continue
@@ -159,10 +164,15 @@ def _unknown(observed: Mapping[str, Trained], pairs: Mapping[str, Pair]) -> list
     return notes if rest < 2 else [*notes[:SHOWN], f"Nor about {rest} other experiments"]
 
 
-def _unfinished(results: Results) -> list[str]:
+def _unfinished(results: Results, certified: Sequence[Certified]) -> list[str]:
     late = [
         f"{run.cell}: {run.outcome}" for run in results.runs if not run.usable and run.outcome not in ABSENT
     ]
+    for each in certified:
+        absent = set(each.absent) & set(results.config.conformance.tiers)
+        here = not find(each.side.backend).unusable(each.side.device)
+        if absent and here and not each.falls_short:  # where one falls short, tiers after it are not reached
+            late += [f"certificate of {results.label(each.side)}, {why}" for why in each.why_absent]
     robustness = attacked.read(results)
     return late + [
         f"attacks on {each.run.cell}: {each.outcome}"

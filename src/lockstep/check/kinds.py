@@ -27,7 +27,7 @@ from lockstep.data import store
 from lockstep.discovery import find
 from lockstep.evaluation import measure
 from lockstep.report import text
-from lockstep.report.certificates import Certified
+from lockstep.report.certificates import NOT_MEASURED, Certified
 from lockstep.report.runs import Results, Run
 from lockstep.statistics import CONFIDENCE, differences
 
@@ -126,12 +126,13 @@ def in_step(claim: claims.InStep, results: Results, certified: Sequence[Certifie
 
 def _step(each: Certified, wanted: Sequence[str]) -> tuple[Word, str]:
     short = [check for check in each.falls_short if check.tier in wanted]
-    unsure = [tier for tier in wanted if each.verdict(tier) in ("cannot tell", "not measured")]
+    absent = [tier for tier in wanted if each.verdict(tier) == NOT_MEASURED]
+    unsure = [tier for tier in wanted if each.verdict(tier) == "cannot tell"]
     if short:
         return "does not hold", f"{short[0].verdict} in {short[0].tier} ({short[0].quantity})"
-    if reason := find(each.side.backend).unusable(each.side.device):
+    if absent and (reason := find(each.side.backend).unusable(each.side.device)):
         return "not run", reason
-    if unsure:
+    if unsure := absent + unsure:
         return "cannot tell", f"no verdict in {text.tiers(unsure)}"
     return "holds", "in step"
 
@@ -140,16 +141,22 @@ def reproduces(claim: claims.Reproduces, pair: Pair) -> Found | None:
     """None where the run trains, or attacks, nothing that the reference has."""
     shared = {name: t for name, t in pair.reference.experiments.items() if pair.has(name, claim.measure)}
     found, absent = [], []
+    unknown: dict[str, list[str]] = {}
     for name, expected in shared.items():
         if why := pair.unlike_attacks(name, claim.measure):
             absent.append(f"{name}: {why}")
             continue
-        spread = pair.reference.rounding(name, claim.measure)
-        for side in expected.runs:
-            theirs, ours = (each.values(side, claim.measure) for each in (expected, pair.ours(name)))
-            if theirs and ours:
+        trained, spread = pair.ours(name), pair.reference.rounding(name, claim.measure)
+        for side in trained.runs:
+            theirs, ours = (each.values(side, claim.measure) for each in (expected, trained))
+            if ours and not theirs:
+                unknown.setdefault(_short(side), []).append(name)
+            elif ours:
                 label = f"{name} on {_short(side)}"
                 found.append(compare(label, theirs, ours, spread, claim.margin, claim.seed))
+    absent += [
+        f"the reference has no such runs of {on} ({text.listed(names)})" for on, names in unknown.items()
+    ]
     return _compared(claim, found, absent) if shared else None
 
 

@@ -23,6 +23,7 @@ from lockstep.report.runs import Results, Run
 from lockstep.results import SCHEMA, write_text
 from lockstep.settings import Settings
 
+FOLDER = Path("results/reference")
 Values = dict[int, dict[str, float]]
 """{seed: {measure: value}}; accuracies are shares."""
 
@@ -182,13 +183,13 @@ def write(path: Path, reference: Reference) -> None:
 def read(path: Path) -> Reference:
     """Raises LockstepError where the file cannot be read or is no reference."""
     try:
-        return Reference.model_validate_json(path.read_text())
+        return Reference.model_validate_json(path.read_bytes())
     except OSError as error:
         raise LockstepError(f"{path}: {error.strerror}; `lockstep reference` writes such a file") from None
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise LockstepError(f"{path}: {key}: {first['msg']}; write it again: lockstep reference") from None
+        what = ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), first["msg"]])
+        raise LockstepError(f"{path}: {what}; write it again: lockstep reference") from None
 
 
 def _lines(value: Any, indent: str = "") -> str:
@@ -208,15 +209,17 @@ class Match:
     def __init__(self, observed: Mapping[str, Trained], reference: Reference) -> None:
         self.names: dict[str, str] = {}
         """{name in the reference: name in the run}."""
+        self.twice: dict[str, str] = {}
+        """{name in the run: the earlier one that is the same experiment}: the first is judged."""
         self.differ: dict[str, list[str]] = {}
         """{name in the run: [the nearest experiment of the reference, what differs...]}, of the others."""
         for name, trained in observed.items():
             distances = {other: differing(trained, known) for other, known in reference.experiments.items()}
             nearest = min(distances, key=lambda other: (len(distances[other]), other != name))
-            if not distances[nearest]:
-                self.names.setdefault(nearest, name)  # of two that are one, the first is judged
-            else:
+            if distances[nearest]:
                 self.differ[name] = [nearest, *distances[nearest]]
+            elif (first := self.names.setdefault(nearest, name)) != name:
+                self.twice[name] = first
 
 
 def differing(ours: Trained, theirs: Trained) -> list[str]:

@@ -60,16 +60,19 @@ def attack(
 def check(
     config: ConfigOption = DEFAULT,
     backends: BackendsOption = None,
-    claims: Annotated[Path, typer.Option(metavar="FILE", help="what is claimed")] = Path("docs/claims.yaml"),
+    claims: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="what is claimed; default: docs/claims.yaml")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write verdicts")] = None,
 ) -> None:
-    """Hold finished runs to the claims about them; exit status 1 if one does not hold or a run is missing."""
+    """Hold finished runs to the claims about them; exit status 1 if one fails or a result is missing."""
     from lockstep.check import terminal
+    from lockstep.check.claims import PATH
     from lockstep.check.judge import judge
     from lockstep.config import load, selection
     from lockstep.report.runs import read
 
-    judgement = judge(read(load(config, selection(backends))), claims)
+    judgement = judge(read(load(config, selection(backends))), claims or PATH)
     terminal.show(judgement, out)
     if json_file:
         terminal.write(json_file, judgement)
@@ -90,7 +93,7 @@ def make_reference(
     from lockstep.report.runs import read
 
     settings = load(config)
-    path = to or Path("results/reference") / f"{settings.results.name}.json"
+    path = to or reference.FOLDER / f"{settings.results.name}.json"
     made = reference.of_results(read(settings))
     reference.write(path, made)
     runs = sum(len(seeds) for trained in made.experiments.values() for seeds in trained.runs.values())
