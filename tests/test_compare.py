@@ -236,7 +236,7 @@ def test_identical_runs(config: Config, tmp_path: Path):
     assert ended.exit_code == 0
     assert "has the same environment, data, code, settings and cells" in ended.stdout
     assert "0.00, 2 pairs: same, to the last digit" in ended.stdout
-    assert "Nothing but the times" in plain(tmp_path / "x.html")
+    assert "Nothing: environment, data" in plain(tmp_path / "x.html")
 
 
 def test_newer_code_that_measures_more_may_be_identical_in_what_both_measured(config: Config):
@@ -348,7 +348,7 @@ def test_runs_that_no_longer_complete_fail_a_limit(config: Config):
         (["--fail-on", "different"], "--fail-on different: B − A: 1 metric: different"),
         (["--fail-on", "cannot-tell"], "--fail-on cannot-tell: B − A: 2 metrics: cannot tell"),
         (["--fail-on", "cells", "--fail-on", "data"], None),
-        (["--max-slowdown", 2], "--max-slowdown 2: B − A: nothing to compare: not both have times"),
+        (["--max-slowdown", 2], "--max-slowdown 2: B − A: not compared: any backend (not both have times)"),
     ],
 )
 def test_limits_and_exit_codes(config: Config, options: list[object], line: str | None):

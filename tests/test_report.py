@@ -220,12 +220,17 @@ def test_cards_hedge(fake: Fake):
     agree, best, fastest, trust = cards(fake.config)
     assert (agree.tone, agree.answer) == ("unsure", "Not measured yet.")
     assert agree.grid.groups[0].rows == [
-        ("accuracy, beta − alpha", "−20.00 points", "n = 1: no interval", "1 seed"),
-        ("different predictions", "13.33 %", "two seeds: 10.00 %", "2 pairs"),
+        (
+            "float32: largest difference in accuracy, beta − alpha (tanh)",
+            "−20.00 points",
+            "n = 1: no interval",
+            "1 seed",
+        ),
+        ("float32: images classified differently", "13.33 %", "between seeds 10.00 %", "2 pairs"),
     ]
     assert "no difference can be told from 0; the only interval includes it" in agree.notes[0]
     # tanh alone has a mean of 0.9 where plain has 0.83, but on the seed they share both have 0.9.
-    assert (best.tone, best.answer) == ("unsure", "A tie of 2 of 2: plain and tanh.")
+    assert (best.tone, best.answer) == ("unsure", "Cannot tell which of 2 (of 2): plain and tanh.")
     assert [row[:3] for row in best.grid.groups[0].rows] == [
         ("1–2", "plain", "90.00"),
         ("1–2", "tanh", "90.00"),
@@ -242,7 +247,7 @@ def test_cards_hedge(fake: Fake):
         ),
         ("good", "All results come from one machine and one version of the harness."),
         ("unsure", "7 of 17 images of mnist-5k were skipped."),
-        ("unsure", "0 of 3 backends proved in step."),
+        ("unsure", "0 of 3 backends proved in step with numpy."),
     ]
 
 
@@ -281,7 +286,7 @@ def test_building_imports_no_framework(page: Path):
 @pytest.mark.parametrize("names", [["alpha"], ["ghost"]])
 def test_one_backend_or_none_with_results_still_makes_a_page(fake: Fake, tmp_path: Path, names: list[str]):
     text = build(runs.read(replace(fake.config, reports=tmp_path, backends=tuple(names)))).read_text()
-    assert "There is only one backend" in text
+    assert "No two backends were to train the same experiment" in text
 
 
 def test_skipped_images_are_told(page: Path):

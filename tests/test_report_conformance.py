@@ -225,7 +225,7 @@ def test_in_step(config: Config):
     ]
     assert 'class="verdict good">in step<' in made.source
     assert 'class="alert"' not in made.source
-    assert finding(config).answer == "Yes, to 7e-15 in float64: 3 of 3 backends are in step."
+    assert finding(config).answer == "Yes, to 7e-15 in float64: 2 of 2 backends are in step with numpy."
     assert "alpha: in step in T0–T7\n" in shown(config)
 
 
@@ -309,10 +309,10 @@ def test_the_card_of_the_summary_is_marked_by_the_certificates(config: Config):
     save_all(config)
     assert (card().tone, card().answer) == ("good", finding(config).answer)
     assert card().grid.groups[0].rows[0] == (
-        "largest distance in float64",
+        "float64: largest distance from numpy",
         "7e-15",
         "limit 1e-12",
-        "3 backends",
+        "2 backends",
     )
     unsure = [check.model_copy(update={"verdict": "cannot tell"}) for check in seeds("beta")]
     save(config, certificate("beta", "seeds", checks=unsure))
@@ -344,7 +344,7 @@ def test_cannot_tell_is_no_equality(config: Config):
         in made.words
     )
     assert "The mean is shown to lie within it for alpha." in made.words
-    assert finding(config).answer.startswith("Yes, to 7e-15 in float64: 3 of 3")
+    assert finding(config).answer.startswith("Yes, to 7e-15 in float64: 2 of 2")
     assert finding(config).details[0] == "Something cannot be told yet for beta."
 
 
@@ -358,7 +358,7 @@ def test_float32_only(config: Config):
     assert made.verdicts("beta (float32 only)")[:4] == ["in step", "float32 only", "float32 only", "in step"]
     assert "In float64 no backend was measured" in made.words
     assert "compute the same run. Outputs" not in made.words
-    assert finding(config).answer == "Yes, to 8e-7 in float32: 1 of 1 backend is in step."
+    assert finding(config).answer == "Yes, to 8e-7 in float32: 1 of 1 backend is in step with numpy."
 
 
 def test_nothing_measured(config: Config):
@@ -380,7 +380,10 @@ def test_tiers_that_nobody_asked_for(config: Config):
     made = page(config)
     assert made.verdicts("alpha") == ["not asked for", "in step"] + ["not asked for"] * 6
     assert made.verdicts("beta")[:2] == ["not asked for", "not measured"]
-    assert finding(config).answer == "Yes, to 2e-15 in float64: 1 of 3 backends is in step, 2 not measured."
+    assert (
+        finding(config).answer
+        == "Yes, to 2e-15 in float64: 1 of 2 backends is in step with numpy, 1 not measured."
+    )
 
 
 def test_not_installed(config: Config):

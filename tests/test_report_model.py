@@ -390,6 +390,14 @@ def test_the_viewer_shows_the_weights_that_are_chosen(real: Config, real_page: P
         )  # 3 rows and 4 columns of 3x3, with gaps of one: 15 across, 11 down
         agrees(read(9.5 / 15, 6.5 / 11), "conv2", (2, 1, 1, 2), "filter 2, channel 1, row 2, column 1")
         assert read(3.5 / 15, 0.1).strip() == ""
+        page.focus("#weights-canvas")
+        read(9.5 / 15, 6.5 / 11)
+        page.keyboard.press("ArrowRight")
+        said = page.inner_text("#weights-value").replace("\u2212", "-")
+        agrees(said, "conv2", (2, 2, 1, 2), "filter 2, channel 1, row 2, column 2")
+        page.keyboard.press("ArrowRight")  # over the gap
+        said = page.inner_text("#weights-value").replace("\u2212", "-")
+        agrees(said, "conv2", (2, 0, 1, 3), "filter 3, channel 1, row 2, column 0")
         choose(layer=2)  # a matrix: a row for each of 12 units, a column for each of 64 inputs
         agrees(read(30.5 / 64, 7.5 / 12), "dense1", (30, 7), "unit 7, feature map 2, row 1, column 3")
         choose(channel="3", filter="5")

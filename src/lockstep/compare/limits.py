@@ -83,9 +83,14 @@ def _slowdowns(pair: Pair, limit: float) -> Iterator[str]:
     """As above, by whole epochs."""
     option = f"--max-slowdown {limit:g}: {pair.name}"
     epochs = [row for row in pair.times if row.is_epochs]
-    if not epochs:
+    compared = {(row.timed, row.backend) for row in epochs}
+    wanted = [(name, each) for name, timed in pair.first.timed.items() for each in timed.content["backends"]]
+    missing = [f"{backend} in {name}" for name, backend in wanted if (name, backend) not in compared]
+    if missing or not epochs:
         why = "; ".join(pair.remarks) or "not both have times"
-        yield f"{option}: nothing to compare: {why}"
+        yield f"{option}: not compared: {text.listed(missing) if missing else 'any backend'} ({why})"
+    for line in (*pair.first.unreadable, *pair.second.unreadable):
+        yield f"{option}: {line}"
     for row in epochs:
         if 1 / row.ratio["ratio"] > limit:
             high = row.ratio["high"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -128,7 +129,7 @@ def _churn(pairs: Iterable[tuple[Run, Run]]) -> float | None:
     for first, second in pairs:
         try:
             (index, a), (other, b) = _predicted(first), _predicted(second)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
         same_data = first.facts["data"] == second.facts["data"]
         if not same_data or a.shape != b.shape or not np.array_equal(index, other):

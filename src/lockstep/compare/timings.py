@@ -43,7 +43,7 @@ class TimeRow:
 def rows(first: Source, second: Source, across_machines: bool) -> tuple[list[TimeRow], list[str]]:
     """Ratios, and lines about what is not compared, or was disturbed."""
     found, remarks = [], []
-    for name in first.timed.keys() & second.timed.keys():
+    for name in sorted(first.timed.keys() & second.timed.keys()):
         a, b = first.timed[name], second.timed[name]
         reason = _unlike(a, b, across_machines)
         if reason:

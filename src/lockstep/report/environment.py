@@ -17,12 +17,19 @@ from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.runs import Results, Run
 
 Get = Callable[[dict[str, Any]], Any]
+MACHINE = ("cpu", "cores")
+"""What makes it another one; a new kernel or Python does not."""
 
 
 def one_origin(results: Results) -> bool:
     """Whether all results are of one machine, one source, and images that stayed the same."""
     machines, harnesses, mixed = _origins(results)
     return machines < 2 and harnesses < 2 and not mixed
+
+
+def changed_images(results: Results) -> bool:
+    """Whether images of one source changed between runs, which then must not be compared."""
+    return _origins(results)[2]
 
 
 def sameness(results: Results) -> str:
@@ -44,7 +51,7 @@ def _origins(results: Results) -> tuple[int, int, bool]:
         identity = provenance["identity"]
         source = json.dumps(identity["experiment"]["data"]["source"], sort_keys=True)
         images.setdefault(source, set()).add(identity["data"])
-    machines = {json.dumps(provenance["machine"], sort_keys=True) for provenance in known}
+    machines = {json.dumps([provenance["machine"][key] for key in MACHINE]) for provenance in known}
     harnesses = {provenance["identity"]["harness"] for provenance in known}
     return len(machines), len(harnesses), any(len(versions) > 1 for versions in images.values())
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lockstep.discovery import REFERENCE
 from lockstep.report import text
 from lockstep.report.certificates import Certified, largest
 from lockstep.report.effects.sentences import chance, pooled
@@ -30,7 +31,8 @@ def same_run(results: Results, certified: Sequence[Certified]) -> Finding:
     """What the certificates say: no backend falls short, or which one does and where."""
     question = "Do the backends compute the same run?"
     failing = [each for each in certified if each.falls_short]
-    good = [each for each in certified if each.same_run]
+    others = [each for each in certified if not each.is_reference]
+    good = [each for each in others if each.same_run]
     unsure = [results.label(each.side) for each in good if each.worst == "cannot tell"]
     absent: dict[str, list[str]] = {}
     for each in certified:
@@ -44,9 +46,12 @@ def same_run(results: Results, certified: Sequence[Certified]) -> Finding:
         late = any(each.worst == "out of step" for each in failing)
         answer = f"{'No' if late else 'Not yet'}: {first}."
     elif good:
-        n, total = len(good), text.count(len(certified), "backend")
-        rest = "" if n == len(certified) else f", {len(certified) - n} not measured"
-        answer = f"Yes, {_precision(good)}: {n} of {total} {'is' if n == 1 else 'are'} in step{rest}."
+        n, total = len(good), text.count(len(others), "backend")
+        rest = "" if n == len(others) else f", {len(others) - n} not measured"
+        verb = "is" if n == 1 else "are"
+        answer = f"Yes, {_precision(good)}: {n} of {total} {verb} in step with {REFERENCE}{rest}."
+    elif certified and not others:
+        return Finding(question, f"Nothing to compare: only {REFERENCE} is here.", tuple(details))
     else:
         return Finding(question, "Not measured yet.", tuple(details))
     return Finding(question, answer, tuple(details), ("conformance.html", "How this was measured"))

@@ -56,6 +56,7 @@ function csv(table) {
     const title = body.querySelector("th.group")?.firstChild.textContent ?? "";
     for (const row of rowsOf(body)) lines.push(line([...row.cells].map(read), title));
   }
+  for (const row of table.tFoot?.rows ?? []) lines.push(line([...row.cells].map(read), ""));
   return "\ufeff" + lines.join("").replaceAll("\u2212", "-"); // the mark says UTF-8 to a spreadsheet
 }
 

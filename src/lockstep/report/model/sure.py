@@ -53,7 +53,7 @@ def sentences(model: Model) -> list[str]:
 _SIDES = {
     "higher": "it is surer than it should be.",
     "lower": "it is less sure than it could be.",
-    "cannot tell": "so few seeds cannot tell whether it is too sure or not sure enough.",
+    "cannot tell": "these seeds cannot tell whether it is too sure or not sure enough.",
 }
 
 

@@ -10,6 +10,7 @@
     ["weights-layer", "weights-channel", "weights-filter", "weights-stretch"].map(get);
   const canvas = get("weights-canvas");
   let shown; // the layer and the view on the canvas
+  let cursor = [0, 0]; // where on it the pointer was last, or the arrow keys went
 
   const number = (value, layer) => {
     const digits = Math.max(0, -Math.floor(Math.log10(layer.scale)));
@@ -128,13 +129,35 @@
     draw();
   }
 
+  // The weight at a point of the picture; -1 in a gap, nothing outside.
+  function at([x, y]) {
+    const inside = x >= 0 && y >= 0 && x < shown.view.width && y < shown.view.height;
+    return inside ? shown.view.at(x, y) : undefined;
+  }
+
+  function say(place) {
+    get("weights-value").textContent = place >= 0 ? describe(shown.layer, place) : "\u00a0";
+  }
+
   function point(event) {
     const box = canvas.getBoundingClientRect();
     const x = Math.floor(((event.clientX - box.left) / box.width) * shown.view.width);
     const y = Math.floor(((event.clientY - box.top) / box.height) * shown.view.height);
-    const inside = x >= 0 && y >= 0 && x < shown.view.width && y < shown.view.height;
-    const place = inside ? shown.view.at(x, y) : -1;
-    get("weights-value").textContent = place < 0 ? "\u00a0" : describe(shown.layer, place);
+    say(at((cursor = [x, y])));
+  }
+
+  // An arrow key goes on to the next weight in its direction.
+  function step(event) {
+    const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!direction) return;
+    event.preventDefault();
+    const before = at(cursor);
+    if (before === undefined) cursor = [0, 0];
+    let next = cursor;
+    do next = [next[0] + direction[0], next[1] + direction[1]];
+    while (at(next) === before || at(next) === -1);
+    if (before !== undefined && at(next) !== undefined) cursor = next;
+    say(at(cursor));
   }
 
   const stops = range(17).map((i) => 3 * Math.round((254 * i) / 16)).map((at) => `rgb(${palette.slice(at, at + 3)})`);
@@ -147,6 +170,7 @@
   layerChoice.addEventListener("change", choose);
   [channelChoice, filterChoice, stretch].forEach((choice) => choice.addEventListener("change", draw));
   ["pointermove", "pointerdown"].forEach((name) => canvas.addEventListener(name, point));
+  canvas.addEventListener("keydown", step);
   get("weights-viewer").hidden = false;
   choose();
 })();

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
+from scipy.special import bdtrc
 
+from lockstep.discovery import REFERENCE
 from lockstep.report import findings, tables, text
 from lockstep.report.certificates import Certified, largest
 from lockstep.report.grids import Grid, Group
@@ -27,7 +29,7 @@ def card(results: Results, certified: Sequence[Certified], differences: pd.DataF
         _tone(certified, estimates),
         proof.answer,
         LINKS,
-        Grid(("", "value", "interval or limit", "n"), 1, [Group(rows=rows)]) if rows else None,
+        Grid(("", "value", "read it by", "n"), 1, [Group(rows=rows)]) if rows else None,
         notes=(_told(estimates), *proof.details),
     )
 
@@ -39,19 +41,22 @@ def _tone(certified: Sequence[Certified], estimates: Sequence[Estimate]) -> Tone
     proved = any(each.same_run and not each.is_reference for each in certified)
     unsure = any(each.worst == "cannot tell" for each in certified)
     tested = sum(each.has_interval for each in estimates)
-    differ = sum(each.excludes_zero for each in estimates) > math.ceil((1 - CONFIDENCE) * tested)
+    apart = sum(each.excludes_zero for each in estimates)
+    chance = 1 - CONFIDENCE  # of each interval; of so many apart or more, by the binomial distribution:
+    differ = apart > 0 and bdtrc(apart - 1, tested, chance) <= chance + 1e-9
     return "good" if proved and not unsure and not differ else "unsure"
 
 
 def _proved(certified: Sequence[Certified]) -> Iterator[tuple[str, ...]]:
     """How far the farthest is from the reference, and how far it may be."""
-    checks = [check for each in certified for check in each.float64 if check.limit]
+    others = [each for each in certified if not each.is_reference]
+    checks = [check for each in others for check in each.float64 if check.limit]
     farthest = largest(checks)
     if farthest is not None:
         limit = min(check.limit for check in checks if check.limit)
-        backends = sum(any(check.limit for check in each.float64) for each in certified)
+        backends = sum(any(check.limit for check in each.float64) for each in others)
         yield (
-            "largest distance in float64",
+            f"float64: largest distance from {REFERENCE}",
             text.scientific(farthest),
             f"limit {text.scientific(limit)}",
             text.count(backends, "backend"),
@@ -66,15 +71,16 @@ def _measured(results: Results, shown: pd.DataFrame) -> Iterator[tuple[str, ...]
     value = tables.estimate_of(row)
     second, first = Side(row.backend, row.device), Side(row.minus_backend, row.minus_device)
     yield (
-        f"accuracy, {results.label(second)} − {results.label(first)}",
+        f"float32: largest difference in accuracy, {results.label(second)} − {results.label(first)} "
+        f"({row.experiment})",
         f"{text.points(value.mean)} points",
         text.interval(value),
         text.count(value.n, "seed"),
     )
     seeds = shown["seed_churn"].mean()
-    beside = "" if math.isnan(seeds) else f"two seeds: {100 * seeds:.2f} %"
+    beside = "" if math.isnan(seeds) else f"between seeds {100 * seeds:.2f} %"
     pairs = text.count(len(shown), "pair")
-    yield "different predictions", f"{100 * shown['churn'].mean():.2f} %", beside, pairs
+    yield "float32: images classified differently", f"{100 * shown['churn'].mean():.2f} %", beside, pairs
 
 
 def _told(estimates: Sequence[Estimate]) -> str:

@@ -43,13 +43,24 @@ def card(results: Results, ranking: Ranking) -> Card:
     )
     if of == 1:
         return Card(QUESTION, "none", f"Only {names[0]} has results.", LINKS, grid)
-    if len(names) == 1:
+    leads = ranking.places[0].worst == 1  # told from every other one
+    if leads:
         answer = f"{names[0]}, ahead of {'the other' if of == 2 else f'all {of - 1} others'}."
+    elif len(names) < 2:
+        answer = "Cannot tell: none is told from all others."
     else:
         listed = text.listed(names) if len(names) <= SHOWN else f"{text.listed(names[:1])} and others"
-        answer = f"A tie of {len(names)} of {of}: {listed}."
-    return Card(
-        QUESTION, "good" if len(names) == 1 else "unsure", answer, LINKS, grid, notes=(told(ranking),)
+        answer = f"Cannot tell which of {len(names)} (of {of}): {listed}."
+    notes = (" ".join(filter(None, (_averaged(ranking), told(ranking)))),)
+    return Card(QUESTION, "good" if leads else "unsure", answer, LINKS, grid, notes=notes)
+
+
+def _averaged(ranking: Ranking) -> str:
+    """What an accuracy on the card is a mean over, where a difference beside it may be over more."""
+    n = ranking.places[0].mean.n
+    more = any(place.to_first.n > n for place in ranking.places[1:])
+    return (
+        f"Accuracies: of the {text.count(n, 'seed')} that all have; differences: of n." if n and more else ""
     )
 
 
@@ -85,7 +96,7 @@ def _numbers(ranking: Ranking, place: Place) -> tuple[str, ...]:
     """Mean accuracy, and the difference to the first, with interval and pairs."""
     mean = text.number(place.mean.mean, ".2f")
     if place is ranking.places[0]:
-        return mean, text.NONE, text.NONE, str(place.to_first.n)
+        return mean, text.NONE, text.NONE, str(place.mean.n)
     return mean, text.points(place.to_first.mean), text.interval(place.to_first), str(place.to_first.n)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from statistics import median
-
 from markupsafe import Markup
 
-from lockstep.report import grids, text
+from lockstep.report import text
 from lockstep.report.grids import Grid, Group
 from lockstep.report.overview.cards import Card, Link, Tone
 from lockstep.report.runs import Results
@@ -27,7 +25,8 @@ def card(results: Results, timings: Timings | None) -> Card:
         return _not_measured(results, timings)
     levels = [lead.level(timing) for timing in timings.usable]
     answers = [_answer(timings, *pair) for pair in zip(timings.usable, levels, strict=True)]
-    tone: Tone = "good" if all(len(level) == 1 for level in levels) else "unsure"
+    alone = all(len(timing.backends) == 1 for timing in timings.usable)
+    tone: Tone = "none" if alone else "good" if all(len(level) == 1 for level in levels) else "unsure"
     shown = max(timings.usable, key=lambda timing: timing.threads)
     notes = (
         f"Whole epochs, {shown.label}, {timings.machine}. No time is a property of a framework.",
@@ -62,14 +61,7 @@ def _grid(timings: Timings, timing: Timing) -> Grid:
 
 
 def _not_measured(results: Results, timings: Timings | None) -> Card:
-    """The rates of training runs, said to be no benchmark, and how to get one, or why there is none."""
-    name, cells = results.baseline, []
-    for side in results.sides:
-        found = [
-            run.provenance["times"].get("images_per_second") for run in results.seeds(name, side).values()
-        ]
-        if known := [rate for rate in found if rate]:
-            cells.append((grids.chip(results, side), f"{median(known):,.0f}", text.count(len(known), "run")))
+    """How to get one, or why there is none; rates of training runs would be read as one."""
     asking = Markup(
         "To measure: <code>lockstep time {} --config {}</code>; "
         "with <code>speed: {{}}</code> in the config, snakemake does it."
@@ -79,6 +71,5 @@ def _not_measured(results: Results, timings: Timings | None) -> Card:
         "none",
         "Not measured: training runs share the machine, so their rates are not a benchmark.",
         (Link("speed.html", "More on speed"),),
-        Grid(("backend", "training, images/s", "n"), 1, [Group(rows=cells[:SHOWN])]) if cells else None,
         notes=tuple(absent.sentences(timings)) if timings else (asking,),
     )

@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from lockstep.check.judge import Judgement
+from lockstep.discovery import REFERENCE
 from lockstep.report import text
 from lockstep.report.certificates import Certified
-from lockstep.report.environment import one_origin, sameness, skipped
+from lockstep.report.environment import changed_images, one_origin, sameness, skipped
 from lockstep.report.overview.cards import Card, Checked, Link, Tone, worst
 from lockstep.report.robustness import checks
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.runs import COMPLETED, Results
 
-LINKS = (Link("environment.html", "Environment"), Link("#unfinished", "What did not complete"))
+LINKS = (Link("environment.html", "Environment"), Link("#unfinished", "Not completed"))
 ANSWERS = {
     "good": "Yes: nothing that was checked speaks against it.",
-    "unsure": "With care: not everything could be shown.",
+    "unsure": "Mostly: look at what is marked “?”.",
     "bad": "Not all of it: something that was checked failed.",
     "none": "Nothing to check yet.",
 }
@@ -37,7 +38,12 @@ def card(
         *_claims(judgement),
     )
     tone = worst(found)
-    links = (*LINKS, Link("#claims", "All claims")) if judgement else LINKS
+    attacks = Link("robustness.html#trust", "Checks of the attacks")
+    links = (
+        *LINKS,
+        *([attacks] if under_attack else []),
+        *([Link("#claims", "Claims")] if judgement else []),
+    )
     return Card("Can I trust this run?", tone, ANSWERS[tone], links, checks=found)
 
 
@@ -53,18 +59,19 @@ def _completed(results: Results) -> Checked:
 def _origin(results: Results) -> Iterator[Checked]:
     """Where results and data come from."""
     if said := sameness(results):
-        yield Checked("good" if one_origin(results) else "bad", said)
+        tone: Tone = "bad" if changed_images(results) else "good" if one_origin(results) else "unsure"
+        yield Checked(tone, said)
     for line in skipped(results):
         yield Checked("unsure", f"{line.partition(':')[0]}.")
 
 
 def _in_step(certified: Sequence[Certified]) -> Checked:
-    good = sum(each.same_run for each in certified)
-    tone: Tone = "good" if good == len(certified) else "unsure"
-    late = any(each.falls_short for each in certified)
-    return Checked(
-        "bad" if late else tone, f"{good} of {text.count(len(certified), 'backend')} proved in step."
-    )
+    others = [each for each in certified if not each.is_reference]
+    good = sum(each.same_run for each in others)
+    sure = good == len(others) > 0 and not any(each.worst == "cannot tell" for each in others)
+    tone: Tone = "bad" if any(each.falls_short for each in certified) else "good" if sure else "unsure"
+    said = f"{good} of {text.count(len(others), 'backend')} proved in step with {REFERENCE}."
+    return Checked(tone, said if others else f"Only {REFERENCE} is here, which the others are compared with.")
 
 
 def _attacks(under_attack: Robustness | None) -> Iterator[Checked]:
@@ -75,11 +82,13 @@ def _attacks(under_attack: Robustness | None) -> Iterator[Checked]:
     failed = sum(not each.check.passed for each in judged)
     done, total = sum(each.usable for each in under_attack.runs), len(under_attack.runs)
     tone: Tone = "good" if done == total and not failed else "unsure"
-    passed = f"{len(judged) - failed:,} of {text.count(len(judged), 'check')} of the attacks passed"
-    yield Checked(tone, f"{done} of {text.count(total, 'run')} attacked; {passed}.")
+    checked = f"{failed} of {text.count(len(judged), 'check')} of the attacks failed"
+    yield Checked(tone, f"{done} of {text.count(total, 'run')} attacked; {checked}.")
 
 
 def _claims(judgement: Judgement | None) -> Iterator[Checked]:
     """What the project claims of such runs, if anything."""
     if judgement and judgement.applies:
-        yield Checked("good" if judgement.passed else "bad", f"{judgement.summary}.")
+        late, whole = judgement.count("does not hold"), len(judgement.verdicts)
+        tone: Tone = "bad" if late else "good" if judgement.count("holds") == whole else "unsure"
+        yield Checked(tone, f"{judgement.summary}.")
