@@ -292,6 +292,15 @@ def test_a_missing_or_damaged_file_is_named(run, tmp_path, name, asked, content)
         getattr(lockstep.open(copy), asked)
 
 
+@pytest.mark.parametrize("place", ["a/b/c/d", "a/b/c/d/e/f/g"])
+def test_a_cell_that_was_copied_alone_has_no_data(run, tmp_path, place):
+    shutil.copytree(run.folder, tmp_path / place)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(LockstepError, match=r"not in a results folder \(\.\.\./cells/.*; copy the whole"):
+        lockstep.open(tmp_path / place).predict(np.zeros((28, 28)))
+    assert set(tmp_path.rglob("*")) == before
+
+
 def test_a_notebook_shows_a_mistake_without_a_traceback(tmp_path):
     pytest.importorskip("IPython", reason="IPython comes with the extra `test`")
     script = (
