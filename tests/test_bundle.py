@@ -17,10 +17,11 @@ from fake_results import Fake, plain, project, write_images
 from typer.testing import CliRunner
 
 from lockstep import bundle, discovery
+from lockstep.check import reference
 from lockstep.cli import app
-from lockstep.config import Config
+from lockstep.config import Config, load
 from lockstep.errors import LockstepError
-from lockstep.report import runs, tables
+from lockstep.report import cite, claims, runs, tables
 
 CONFIG = """\
 # Bytes as they are:\ttabs, \N{GREEK SMALL LETTER EPSILON} and all.
@@ -124,6 +125,7 @@ def test_the_config_of_a_zip_is_read_where_a_backend_is_not_found(elsewhere: Pat
         assert {run.side.backend: run.test("accuracy") for run in seed_1} == {"alpha": 0.9, "beta": 0.8}
         assert "stranger" not in config.backends
     assert Path.cwd() == elsewhere
+    assert list(discovery.plugins()) == ["numpy", "alpha", "stranger"]
 
 
 def test_a_report_is_built_from_the_zip_alone(elsewhere: Path, made: Path):
@@ -146,6 +148,51 @@ def test_a_summary_of_the_zip_names_the_command_that_builds_the_report(elsewhere
     ran = CliRunner().invoke(app, ["summary", str(made)], catch_exceptions=False)
     assert f"No report yet: lockstep report {made}" in ran.stdout
     assert "85.00 ± 7.07" in ran.stdout
+
+
+CLAIMS = """\
+claims:
+  - {kind: consistent, claim: Metrics are what the logits say}
+  - {kind: bound, claim: It learns, reference: own, experiment: plain, measure: accuracy, at_least: 50}
+"""
+
+
+def test_a_report_from_a_zip_names_the_config_and_judges_the_claims_as_in_the_checkout(
+    config: Config, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name, content in {"config/fake.yaml": config.path.read_text(), "docs/claims.yaml": CLAIMS}.items():
+        Path(name).parent.mkdir()
+        Path(name).write_text(content)
+    known = reference.Made(config="", date="", commits=[], harness="", machines=[], backends={})
+    observed = reference.observe(runs.read(config))
+    reference.write(
+        Path("results/reference/own.json"),
+        reference.Reference(schema=1, made=known, experiments=observed),
+    )
+    bundle.write(load(Path("config/fake.yaml")), made)
+    here = claims.judged(runs.read(config))
+    assert here
+    assert {verdict.reference for verdict in here.verdicts} == {"", "results/reference/own.json"}
+    monkeypatch.chdir(tmp_path)
+    for backends, selected in {None: "", ("alpha", "beta"): "BACKENDS=alpha,beta "}.items():
+        with bundle.opened(made, list(backends) if backends else None) as settings:
+            results = runs.read(settings)
+            citation = cite.citation(results)
+            assert citation
+            assert citation.command.endswith(f"&& CONFIG=config/fake.yaml {selected}make reproduce")
+            if not backends:
+                assert claims.judged(results) == here
+
+
+@pytest.mark.parametrize("name", ["../x.yaml", "results/cells", "config.yaml/x", "", "a\0b"])
+def test_a_config_that_had_no_place_in_the_checkout_is_config_yaml(made: Path, name: str, tmp_path: Path):
+    def rename(content: dict[str, bytes]) -> None:
+        about = json.loads(content["bundle.json"])
+        content["bundle.json"] = json.dumps(about | {"config": {"path": name}}).encode()
+
+    with bundle.opened(rewritten(made, rename)) as settings:
+        assert settings.path == Path("config.yaml")
+        assert not Path("../x.yaml").exists()
 
 
 def test_images_above_the_limit_are_left_out_and_the_report_copes(
@@ -177,12 +224,30 @@ def listed(content: dict[str, bytes], name: str, data: bytes) -> None:
     content |= {"bundle.json": json.dumps(about).encode(), name: data}
 
 
+def told(**changes: object) -> Callable[[dict[str, bytes]], object]:
+    """bundle.json with other values; None: without."""
+
+    def change(content: dict[str, bytes]) -> None:
+        about = json.loads(content["bundle.json"]) | changes
+        content["bundle.json"] = json.dumps({k: v for k, v in about.items() if v is not None}).encode()
+
+    return change
+
+
 METRICS = "results/cells/plain/alpha/cpu/seed-0/metrics.json"
 DAMAGE: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
     "no bundle": (lambda c: c.pop("bundle.json"), "not a bundle.*no item named 'bundle.json'"),
     "no JSON": (lambda c: c.update({"bundle.json": b"{"}), "not a bundle"),
     "a list": (lambda c: c.update({"bundle.json": b"[]"}), "not a bundle"),
     "later": (lambda c: c.update({"bundle.json": b'{"schema": 2}'}), "schema 2, this Lockstep reads 1"),
+    "without backends": (told(backends=None), "fake.zip: bundle.json: backends: missing"),
+    "numbers for names": (told(backends=[1]), r"bundle.json: backends\[0\]: expected a valid string, not 1"),
+    "paths for names": (told(backends=["../x"]), r"bundle.json: backends\[0\]: String should match"),
+    "nothing of a file": (told(files={"config.yaml": 1}), r"bundle.json: files.config.yaml: "),
+    "too long": (
+        lambda c: c.update({"bundle.json": bytes(100_000_001)}),
+        "bundle.json has 100 MB, more than 100",
+    ),
     "changed": (
         lambda c: c.update({METRICS: b"{}"}),
         f"{METRICS} is not what bundle.json says",
@@ -232,6 +297,27 @@ def test_links_and_damaged_bytes_are_refused(made: Path, tmp_path: Path):
         pytest.raises(LockstepError, match="'results/link' has no place"),
         bundle.unpacked(tmp_path / "link.zip"),
     ):
+        pass
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_only_deflated_files_are_read(made: Path, packed: int):
+    with zipfile.ZipFile(made, "a") as bundled:
+        bundled.writestr("results/x", b"", packed)
+        bundled.getinfo("results/x").external_attr = (stat.S_IFREG | 0o644) << 16
+    with (
+        pytest.raises(LockstepError, match="results/x is compressed, but not deflated"),
+        bundle.unpacked(made),
+    ):
+        pass
+
+
+def test_what_the_disk_cannot_hold_is_not_unpacked(made: Path):
+    with zipfile.ZipFile(made, "a") as bundled:
+        bundled.comment = b"changed"  # so that its list of files is written again
+        bundled.getinfo(METRICS).file_size = 10**18
+    says = r"fake.zip: unpacked it has 1,000,000,000,\d{3} MB, and .* MB free; name a folder .* TMPDIR"
+    with pytest.raises(LockstepError, match=says), bundle.unpacked(made):
         pass
 
 

@@ -14,7 +14,7 @@ from fake_results import Fake, project
 from jinja2 import Environment, FileSystemLoader
 
 import lockstep
-from lockstep.config import Config
+from lockstep.config import Config, load
 from lockstep.report import cite, runs
 from lockstep.report.cite import Citation
 from lockstep.results import write_json
@@ -120,6 +120,11 @@ def test_runs_without_a_commit_or_a_date(fake: Fake):
     assert found.sentence.startswith("The Lockstep maintainers. Lockstep")
     assert found.command == f"CONFIG={fake.config.path} make reproduce"
     assert found.remarks == ["4 runs had no git checkout: the harness alone names the code."]
+
+
+def test_a_selection_of_backends_is_made_again(fake: Fake):
+    chosen = Fake(load(fake.config.path, ["beta"]))
+    assert cited(chosen).command.endswith(f"&& CONFIG={fake.config.path} BACKENDS=beta make reproduce")
 
 
 def test_special_characters_are_escaped(tmp_path: Path):

@@ -228,6 +228,12 @@ def test_mistakes_are_one_line(trained_cells: Cells, to: str, out: str | None, s
         export.export(trained_cells.folders["valid"], to, Path(out) if out else None)
 
 
+def test_a_mistake_of_ours_is_not_told_as_something_to_install(trained_cells: Cells, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lockstep.export.npz_file", None)
+    with pytest.raises(ModuleNotFoundError, match=r"lockstep\.export\.npz_file"):
+        export.export(trained_cells.folders["valid"], "npz")
+
+
 def test_what_is_no_finished_cell_is_one_line(tmp_path: Path):
     with pytest.raises(LockstepError, match="not a finished cell"):
         export.export(tmp_path, "npz")

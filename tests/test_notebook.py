@@ -237,6 +237,11 @@ def test_one_process_holds_one_framework_and_numpy(run, tmp_path):
             r"float64 of shape \(2, 27, 28\), expected \(n, 28, 28, 1\)",
         ),
         (lambda run: run.predict(np.zeros((0, 28, 28, 1))), "n 1 or more"),
+        (lambda run: run.predict(None), r"images: found object of shape \(\), expected \(n, 28, 28, 1\)"),
+        (lambda run: run.predict(0.5), r"images: found float64 of shape \(\), expected"),
+        (lambda run: run.predict([[0.5], [0.5, 0.5]]), r"images: expected an array \(ValueError: setting"),
+        (lambda run: run.accuracy(run.test.images[:2], [[1], [1, 2]]), r"labels: expected an array \("),
+        (lambda run: run.accuracy(run.test.images[:2], None), r"labels: found object of shape \(\)"),
         (lambda run: run.predict(np.zeros((28, 28), int)), "int64 .* expected uint8 or floats"),
         (lambda run: run.predict(np.full((28, 28), 255.0)), r"from 255 to 255, expected pixels in \[0, 1\]"),
         (lambda run: run.predict(np.full((28, 28), np.nan)), "from nan to nan"),
@@ -285,6 +290,15 @@ def test_a_missing_or_damaged_file_is_named(run, tmp_path, name, asked, content)
         (copy / name).write_bytes(content)
     with pytest.raises(LockstepError, match=f"{name}: missing or damaged; train the cell again"):
         getattr(lockstep.open(copy), asked)
+
+
+@pytest.mark.parametrize("place", ["a/b/c/d", "a/b/c/d/e/f/g"])
+def test_a_cell_that_was_copied_alone_has_no_data(run, tmp_path, place):
+    shutil.copytree(run.folder, tmp_path / place)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(LockstepError, match=r"not in a results folder \(\.\.\./cells/.*; copy the whole"):
+        lockstep.open(tmp_path / place).predict(np.zeros((28, 28)))
+    assert set(tmp_path.rglob("*")) == before
 
 
 def test_a_notebook_shows_a_mistake_without_a_traceback(tmp_path):

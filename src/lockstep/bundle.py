@@ -2,6 +2,7 @@
 
 bundle.json   when and of what it was made, and the size and SHA-256 of every other file
 config.yaml   as it was, byte for byte
+docs/         the claims, if there are any; their references are in results/
 results/      cells, attacks, certificates, times and decoded images; no locks, logs or checkpoints
 reports/      as they were built, if they were
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 import zipfile
@@ -21,13 +23,17 @@ from contextlib import chdir, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Annotated, Any
+
+from pydantic import BaseModel, Field
 
 import lockstep
 from lockstep import discovery, results
+from lockstep.check import claims
 from lockstep.config import Config, load
 from lockstep.errors import LockstepError
 from lockstep.report import runs
+from lockstep.yaml_files import validate
 
 ABOUT, CONFIG, RESULTS, REPORTS = "bundle.json", "config.yaml", "results", "reports"
 TOO_LARGE = 200e6
@@ -37,10 +43,30 @@ DENSE = (".npz", ".parquet", ".png")
 DATE = (1980, 1, 1, 0, 0, 0)
 """Of every file in the zip: the same content gives the same bytes, but for `made` in bundle.json."""
 CHUNK = 2**20
+LONGEST = 100e6
+"""Bytes of bundle.json, which is read whole."""
 NO_BUNDLE = (
     zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,  # of a zip that is none
-    KeyError, ValueError, TypeError, AttributeError,  # of a bundle.json that is none
+    KeyError, ValueError, TypeError,  # of a bundle.json that is none
 )  # fmt: skip
+
+
+class Named(BaseModel):
+    path: str
+
+
+class Listed(BaseModel):
+    size: int
+    sha256: str
+
+
+class About(BaseModel):
+    """What is read of bundle.json."""
+
+    config: Named
+    backends: list[Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")]]
+    """Pages are named after them: a name is no path."""
+    files: dict[str, Listed]
 
 
 def write(config: Config, path: Path, advance: Callable[[int], None] = lambda files: None) -> dict[str, Any]:
@@ -68,7 +94,8 @@ def write(config: Config, path: Path, advance: Callable[[int], None] = lambda fi
 def members(config: Config) -> dict[str, Path]:
     """{name in the zip: file}, sorted."""
     skipped = {config.results / "logs", *_large(config)}
-    found = {CONFIG: config.path}
+    claimed = [path for path in (claims.PATH, *Path("results/reference").glob("*.json")) if path.is_file()]
+    found = {CONFIG: config.path, **{path.as_posix(): path for path in claimed}}
     for top, folder in {RESULTS: config.results, REPORTS: config.reports}.items():
         for here, folders, names in os.walk(folder, followlinks=True):
             folders[:] = [name for name in folders if name[0] != "." and Path(here, name) not in skipped]
@@ -152,31 +179,42 @@ def unpacked(path: Path) -> Iterator[Path]:
 
 
 def _unpack(bundle: zipfile.ZipFile, folder: Path) -> None:
-    about = json.loads(bundle.read(ABOUT))
-    if about["schema"] != results.SCHEMA:
-        raise ValueError(f"{ABOUT} is of schema {about['schema']}, this Lockstep reads {results.SCHEMA}")
-    expected = {
-        name: {"size": file["size"], "sha256": file["sha256"]} for name, file in about["files"].items()
-    }
+    size, free = sum(info.file_size for info in bundle.infolist()), shutil.disk_usage(folder).free
+    if size > free:
+        raise LockstepError(
+            f"{bundle.filename}: unpacked it has {size / 1e6:,.0f} MB, and {folder.parent} has "
+            f"{free / 1e6:,.0f} MB free; name a folder with more in the environment variable TMPDIR"
+        )
+    for info in bundle.infolist():
+        _require_plain(info)
+    content = json.loads(bundle.read(ABOUT))
+    if content["schema"] != results.SCHEMA:
+        raise ValueError(f"{ABOUT} is of schema {content['schema']}, this Lockstep reads {results.SCHEMA}")
+    about = validate(About, content, f"{bundle.filename}: {ABOUT}")
+    expected = {name: file.model_dump() for name, file in about.files.items()}
     if sorted(bundle.namelist()) != sorted([ABOUT, *expected]) or CONFIG not in expected:
         raise ValueError(f"its files are not those that {ABOUT} lists")
     for info in bundle.infolist():
-        _require_plain(info)
         target = folder / info.filename
         target.parent.mkdir(parents=True, exist_ok=True)
-        with bundle.open(info) as content, target.open("xb") as copy:
-            found = _copy(content, copy)
+        with bundle.open(info) as member, target.open("xb") as copy:
+            found = _copy(member, copy)
         if info.filename != ABOUT and found != expected[info.filename]:
             raise ValueError(f"{info.filename} is not what {ABOUT} says")
 
 
 def _require_plain(info: zipfile.ZipInfo) -> None:
-    """Raise ValueError unless it is a regular file in the bundle's own folders."""
+    """Raise ValueError unless it is a regular file in the bundle's own folders, packed as `write` does."""
     parts = PurePosixPath(info.filename).parts
-    inside = parts and (parts[0] in (RESULTS, REPORTS) or info.filename in (ABOUT, CONFIG))
+    files = ABOUT, CONFIG, claims.PATH.as_posix()
+    inside = parts and (parts[0] in (RESULTS, REPORTS) or info.filename in files)
     mode = info.external_attr >> 16
     if not inside or ".." in parts or "\\" in info.filename or ":" in info.filename or not stat.S_ISREG(mode):
         raise ValueError(f"{info.filename!r} has no place in a bundle")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{info.filename} is compressed, but not deflated")
+    if info.filename == ABOUT and info.file_size > LONGEST:
+        raise ValueError(f"{ABOUT} has {info.file_size / 1e6:,.0f} MB, more than {LONGEST / 1e6:.0f}")
 
 
 @contextmanager
@@ -187,13 +225,42 @@ def opened(path: Path, backends: list[str] | None = None) -> Iterator[Config]:
     there as ones that are not installed.  Raises LockstepError as `unpacked` and `config.load`.
     """
     with unpacked(path) as folder:
-        about = json.loads((folder / ABOUT).read_text())
-        known = discovery.plugins()
-        for name in about["backends"]:
-            known.setdefault(name, discovery.Plugin(name, Path("backends", name)))
-        try:
-            config = load(folder / CONFIG, backends or about["backends"])
-        except LockstepError as error:
-            raise LockstepError(f"{path}: {str(error).replace(f'{folder}/', '')}") from None
-        with chdir(folder):
-            yield replace(config, path=Path(CONFIG), results=Path(RESULTS), reports=Path(REPORTS))
+        about = About.model_validate_json((folder / ABOUT).read_text())
+        with _known(about.backends):
+            try:
+                config = load(folder / CONFIG, backends or about.backends)
+            except LockstepError as error:
+                raise LockstepError(f"{path}: {str(error).replace(f'{folder}/', '')}") from None
+            named = _config_as_named(folder, about.config.path)
+            with chdir(folder):
+                yield replace(config, path=named, results=Path(RESULTS), reports=Path(REPORTS))
+
+
+@contextmanager
+def _known(backends: list[str]) -> Iterator[None]:
+    """Those that are not found here are there meanwhile, in folders that are not."""
+    known = discovery.plugins()
+    absent = {name: discovery.Plugin(name, Path("backends", name)) for name in backends if name not in known}
+    known.update(absent)
+    try:
+        yield
+    finally:
+        for name in absent:
+            del known[name]
+
+
+def _config_as_named(folder: Path, name: str) -> Path:
+    """A copy of the config where it was in the checkout, as commands that a report shows name it.
+
+    It is config.yaml where that was elsewhere, or where the bundle has another file.
+    """
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or not name.isprintable():
+        return Path(CONFIG)
+    try:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / path).open("xb") as copy:
+            copy.write((folder / CONFIG).read_bytes())
+    except (FileExistsError, NotADirectoryError):
+        return Path(CONFIG)
+    return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lockstep.errors import LockstepError
+from lockstep.errors import LockstepError, one_line
 
 
 def pixels(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -14,10 +14,10 @@ def pixels(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     shape: (H, W, C).  Floats stay as they are; bytes are divided by 255 in float64, as for training.
     Raises LockstepError for anything else.
     """
-    images = np.asarray(images)
+    images = _array("images", images)
     found = f"images: found {images.dtype} of shape {images.shape}"
     for one in (shape, shape[:2]) if shape[-1] == 1 else (shape,):
-        if images.size and images.shape in (one, (len(images), *one)):
+        if images.size and images.shape in (one, (*images.shape[:1], *one)):
             images = images.reshape(-1, *shape)
             break
     else:
@@ -36,7 +36,7 @@ def pixels(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def classes(labels: np.ndarray, images: int, count: int) -> np.ndarray:
     """int64 [images].  Raises LockstepError unless labels are so many integers from 0 to count - 1."""
-    labels = np.asarray(labels)
+    labels = _array("labels", labels)
     if labels.shape != (images,) or labels.dtype.kind not in "iu":
         raise LockstepError(
             f"labels: found {labels.dtype} of shape {labels.shape}, expected an integer for each of "
@@ -45,3 +45,10 @@ def classes(labels: np.ndarray, images: int, count: int) -> np.ndarray:
     if not (labels.min() >= 0 and labels.max() < count):
         raise LockstepError(f"labels: found {labels.min()} to {labels.max()}, expected 0 to {count - 1}")
     return labels.astype(np.int64)
+
+
+def _array(name: str, values: object) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors with gradients
+        raise LockstepError(f"{name}: expected an array ({one_line(error)})") from None

@@ -42,9 +42,13 @@ class Trained:
 
     def dataset(self) -> Dataset:
         """The data it was trained on, decoded again if it is gone.  Raises LockstepError."""
-        source = self.cell.experiment.data.source
-        # results/cells/experiment/backend/device/seed-0, and beside cells/ the data
-        folder = self.folder.resolve().parents[4] / "data" / sources.find(source).name
+        source, place = self.cell.experiment.data.source, self.folder.resolve()
+        if place.parts[-5:-4] != ("cells",):
+            raise LockstepError(
+                f"{self.folder}: not in a results folder (.../cells/experiment/backend/device/seed-n), "
+                "and its data are looked for beside cells/; copy the whole results folder"
+            )
+        folder = place.parents[4] / "data" / sources.find(source).name
         sources.ensure(source, folder)
         return cells.load_data(self.cell, folder)
 

@@ -93,6 +93,8 @@ def export(folder: Path, to: str, path: Path | None = None) -> Path:
         save = importlib.import_module(f"lockstep.export.{to}_file").save
     except ModuleNotFoundError as error:
         package = (error.name or to).partition(".")[0]
+        if package == "lockstep":  # a mistake of ours, and nothing to install
+            raise
         raise LockstepError(f"--to {to}: {package} is not installed here; see docs/export.md") from None
     with tempfile.TemporaryDirectory() as folder_of_one:
         made = Path(folder_of_one, path.name)

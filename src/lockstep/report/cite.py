@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import yaml
 
 import lockstep
+from lockstep.config import Config, load
 from lockstep.report import text
 from lockstep.report.latex import escape
 from lockstep.report.runs import Results, Run
@@ -62,7 +63,7 @@ def citation(results: Results) -> Citation | None:
     return Citation(
         "\n".join([f"@misc{{{key},", *lines, "}"]),
         f"{text.listed(authors)}{f' ({date[:4]})' if date else ''}. {title}: {_short('; '.join(facts))}.",
-        _command(commits, config.path),
+        _command(commits, config),
         _remarks(commits, harness),
     )
 
@@ -128,11 +129,13 @@ def _listed(values: Counter[str]) -> str:
     return text.listed([f"{value} ({text.count(n, 'run')})" for value, n in values.items()])
 
 
-def _command(commits: Counter[str], config: Path) -> str:
-    """Of the commit that most runs share."""
+def _command(commits: Counter[str], config: Config) -> str:
+    """Of the commit that most runs share, and of the backends that were selected."""
     commit = next(iter(commits)).removesuffix(DIRTY)
     checkout = "" if commit == UNKNOWN else f"git checkout {commit} && "
-    return f"{checkout}CONFIG={shlex.quote(str(config))} make reproduce"
+    whole = load(config.path).backends == config.backends
+    backends = "" if whole else f"BACKENDS={shlex.quote(','.join(config.backends))} "
+    return f"{checkout}CONFIG={shlex.quote(str(config.path))} {backends}make reproduce"
 
 
 def _remarks(commits: Counter[str], harness: Counter[str]) -> list[str]:
