@@ -29,7 +29,7 @@ from lockstep.compare.metrics import Row
 from lockstep.compare.read import opened
 from lockstep.config import Config
 from lockstep.errors import LockstepError
-from lockstep.results import write_json
+from lockstep.results import write_json, write_text
 
 CONFIG = """
 results: {root}/results
@@ -469,6 +469,16 @@ def test_times_are_ratios(config: Config):
     assert line.startswith("--max-slowdown 1.9: B − A: alpha, threads-1: whole epochs at 0.503 (")
     assert line.endswith("it may be chance")  # half the speed at best is not shown by three rounds
     assert not failures(found, Limits(max_slowdown=1.5))[0].endswith("chance")
+
+
+def test_a_limit_that_was_not_checked_for_every_time_is_not_kept(config: Config):
+    a, b = (timed(config, name, (1000, 1100, 900)) for name in "ab")
+    for folder, content in ((a, (a / "speed/threads-1.json").read_text()), (b, "damaged")):
+        write_text(folder / "speed/threads-2.json", content)
+    with opened([a, b]) as sources:
+        lines = failures(compare(sources, 0.5, across_machines=False), Limits(max_slowdown=2))
+    assert lines[0].startswith("--max-slowdown 2: B − A: not compared: alpha in threads-2")
+    assert "damaged times" in lines[1]
 
 
 @pytest.mark.parametrize(
