@@ -27,7 +27,7 @@ GUESS_START_SECONDS = 8.0
 GUESS_DATA_MINUTES = 0.1
 GUESS_CERTIFICATE_MINUTES = {"quick": 0.8, "travel": 1.5, "seeds": 1.0, "attacks": 0.3}
 """Of a job on two cores."""
-GUESS_TIMING_MINUTES = 0.3
+GUESS_TIMING_MINUTES = 0.7
 """Of one process that is timed."""
 
 
