@@ -276,6 +276,10 @@ def test_the_page_shows_every_claim(fake: Fake):
     assert "Is this run a reproduction? No: “attack” does not hold." in plain(index)
     assert "5 of 7 claims hold; 2 do not hold." in plain(index)
     assert "Not all of it: something that was checked failed." in plain(index)
+    Path("results/reference/fake.json").unlink()
+    index = build(read(fake.config))
+    assert "results/reference/fake.json" in plain(index)
+    assert "The claims could not be judged." in plain(index)
     claims.PATH.unlink()
     assert "reproduction" not in plain(build(read(fake.config)))
 

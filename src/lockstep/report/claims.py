@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from lockstep.check import claims
 from lockstep.check.judge import Judgement, judge
+from lockstep.errors import LockstepError
 from lockstep.report.grids import Grid, Group
 from lockstep.report.runs import Results
 from lockstep.report.verdicts import mark
@@ -16,8 +17,16 @@ FOUND = Markup("{}<br><small>{}</small>")
 
 
 def judged(results: Results) -> Judgement | None:
-    """None where nothing is claimed: a report may be built outside the checkout."""
-    return judge(results) if claims.PATH.is_file() else None
+    """None where nothing is claimed: a report may be built outside the checkout.
+
+    A mistake in the claims, or a reference that is gone, fails `lockstep check`; of a report it is a note.
+    """
+    if not claims.PATH.is_file():
+        return None
+    try:
+        return judge(results)
+    except LockstepError as error:
+        return Judgement([], [str(error)], [])
 
 
 def grid(judgement: Judgement) -> Grid:

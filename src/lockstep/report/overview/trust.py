@@ -88,7 +88,9 @@ def _attacks(under_attack: Robustness | None) -> Iterator[Checked]:
 
 def _claims(judgement: Judgement | None) -> Iterator[Checked]:
     """What the project claims of such runs, if anything."""
-    if judgement and judgement.applies:
+    if judgement and not judgement.verdicts:
+        yield Checked("unsure", "The claims could not be judged.")
+    elif judgement and judgement.applies:
         late, whole = judgement.count("does not hold"), len(judgement.verdicts)
         tone: Tone = "bad" if late else "good" if judgement.count("holds") == whole else "unsure"
         yield Checked(tone, f"{judgement.summary}.")
