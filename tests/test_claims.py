@@ -372,7 +372,7 @@ def test_make_reproduce_ends_with_the_check_and_its_status(
     for name in ("pyproject.toml", "constraints.txt", ".venv/installed"):
         write_text(tmp_path / name, "")
     os.utime(tmp_path / ".venv/installed", (2e9, 2e9))
-    command = ["make", "reproduce", "CONFIG=config/smoke.yaml", "BACKENDS=numpy"]
+    command = ["make", "--no-print-directory", "reproduce", "CONFIG=config/smoke.yaml", "BACKENDS=numpy"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (run.returncode != 0) == (status != 0)
     assert status == 0 or f"Error {status}" in run.stderr
