@@ -17,7 +17,7 @@ from fake_results import Fake, plain, project
 from scipy.stats import t as student
 
 from lockstep import discovery
-from lockstep.check import claims, evidence, reference
+from lockstep.check import CLAIMS, REFERENCES, claims, evidence, reference
 from lockstep.check.evidence import NOTHING, Interval, Rounding
 from lockstep.check.judge import Judgement, judge
 from lockstep.check.reference import Match
@@ -107,7 +107,7 @@ def fake(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def write_claims(written: list[dict[str, Any]]) -> None:
-    write_text(claims.PATH, yaml.safe_dump({"claims": written}))
+    write_text(CLAIMS, yaml.safe_dump({"claims": written}))
 
 
 def words(judgement: Judgement) -> dict[str, str]:
@@ -280,7 +280,7 @@ def test_the_page_shows_every_claim(fake: Fake):
     index = build(read(fake.config))
     assert "results/reference/fake.json" in plain(index)
     assert "The claims could not be judged." in plain(index)
-    claims.PATH.unlink()
+    CLAIMS.unlink()
     assert "reproduction" not in plain(build(read(fake.config)))
 
 
@@ -321,9 +321,9 @@ def test_no_claims_file_is_one_line(tmp_path: Path):
 
 
 def test_the_claims_that_are_shipped_are_about_the_references_that_are_shipped():
-    for claim in claims.read(ROOT / claims.PATH).claims:
+    for claim in claims.read(ROOT / CLAIMS).claims:
         if isinstance(claim, claims.Measured):
-            known = reference.read(ROOT / reference.FOLDER / f"{claim.reference}.json").experiments
+            known = reference.read(ROOT / REFERENCES / f"{claim.reference}.json").experiments
             for key in ("experiment", "baseline"):
                 assert getattr(claim, key, next(iter(known))) in known, claim
             measured = (
@@ -337,7 +337,7 @@ SHIPPED = [("default", "config"), ("mnist", "mnist"), ("robust", "robust")]
 
 @pytest.mark.parametrize(("name", "config"), SHIPPED)
 def test_a_shipped_reference_has_the_settings_of_its_config(name: str, config: str):
-    known = reference.read(ROOT / reference.FOLDER / f"{name}.json")
+    known = reference.read(ROOT / REFERENCES / f"{name}.json")
     trained = load(ROOT / f"config/{config}.yaml")
     observed = {
         each: reference.Trained(settings=e.settings, data="", test=None, attacks=None, runs={})

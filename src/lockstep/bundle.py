@@ -29,7 +29,7 @@ from pydantic import BaseModel, Field
 
 import lockstep
 from lockstep import discovery, results
-from lockstep.check import claims
+from lockstep.check import CLAIMS, REFERENCES
 from lockstep.config import Config, load
 from lockstep.errors import LockstepError
 from lockstep.report import runs
@@ -94,7 +94,7 @@ def write(config: Config, path: Path, advance: Callable[[int], None] = lambda fi
 def members(config: Config) -> dict[str, Path]:
     """{name in the zip: file}, sorted."""
     skipped = {config.results / "logs", *_large(config)}
-    claimed = [path for path in (claims.PATH, *Path("results/reference").glob("*.json")) if path.is_file()]
+    claimed = [path for path in (CLAIMS, *REFERENCES.glob("*.json")) if path.is_file()]
     found = {CONFIG: config.path, **{path.as_posix(): path for path in claimed}}
     for top, folder in {RESULTS: config.results, REPORTS: config.reports}.items():
         for here, folders, names in os.walk(folder, followlinks=True):
@@ -206,7 +206,7 @@ def _unpack(bundle: zipfile.ZipFile, folder: Path) -> None:
 def _require_plain(info: zipfile.ZipInfo) -> None:
     """Raise ValueError unless it is a regular file in the bundle's own folders, packed as `write` does."""
     parts = PurePosixPath(info.filename).parts
-    files = ABOUT, CONFIG, claims.PATH.as_posix()
+    files = ABOUT, CONFIG, CLAIMS.as_posix()
     inside = parts and (parts[0] in (RESULTS, REPORTS) or info.filename in files)
     mode = info.external_attr >> 16
     if not inside or ".." in parts or "\\" in info.filename or ":" in info.filename or not stat.S_ISREG(mode):

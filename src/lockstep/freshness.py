@@ -15,6 +15,7 @@ from typing import Any
 
 from lockstep.attacks import robustness
 from lockstep.cell import OUTPUTS, made_by
+from lockstep.check import CLAIMS, REFERENCES
 from lockstep.config import Cell, Config
 from lockstep.conformance import certificate
 from lockstep.data import sources, store
@@ -91,7 +92,7 @@ def certificate_hash(config: Config, backend: str, device: str, name: str) -> st
 
 def report_source() -> str:
     """Of all that a report is made with beside results: its source, and the claims with their references."""
-    claims = [Path("docs/claims.yaml"), *sorted(Path("results/reference").glob("*.json"))]
+    claims = [CLAIMS, *sorted(REFERENCES.glob("*.json"))]
     digest = hashlib.sha256(f"{report_hash()} {folder_hash(Path(__file__).parent / 'check')}".encode())
     for path in claims:
         digest.update(path.read_bytes() if path.is_file() else b"")

@@ -171,11 +171,12 @@ class Run:
     @property
     def confusion(self) -> pd.DataFrame:
         """Counts of test images: a row for each label, a column for each predicted class."""
+        from sklearn.metrics import confusion_matrix  # takes a second; most runs are not asked for it
+
         labels, predicted = self._predictions["labels"], self._predictions["logits"].argmax(axis=1)
-        count = self.spec.output_shape[-1]
-        table = np.zeros((count, count), np.int64)
-        np.add.at(table, (labels, predicted), 1)
-        return pd.DataFrame(table, pd.RangeIndex(count, name="label"), pd.RangeIndex(count, name="predicted"))
+        classes = range(self.spec.output_shape[-1])
+        table = confusion_matrix(labels, predicted, labels=classes)
+        return pd.DataFrame(table, pd.Index(classes, name="label"), pd.Index(classes, name="predicted"))
 
     def weights(self, name: str) -> Weights | np.ndarray:
         """Of the last epoch, copied: `weights("conv1")` is (kernel, bias), `weights("conv1/bias")` an array.

@@ -8,3 +8,8 @@ kinds.py         one function for each kind of claim
 judge.py         `judge(results, claims file)` -> verdicts, and what was not judged and why
 terminal.py      `lockstep check` prints it
 """
+
+from pathlib import Path
+
+CLAIMS = Path("docs/claims.yaml")
+REFERENCES = Path("results/reference")

@@ -14,7 +14,6 @@ from lockstep.settings import Settings
 from lockstep.yaml_files import read as read_yaml
 from lockstep.yaml_files import validate
 
-PATH = Path("docs/claims.yaml")
 Positive = Annotated[float, Field(gt=0)]
 
 

@@ -139,16 +139,6 @@ def prediction(values: Sequence[float]) -> Interval:
     return Interval(value.mean - reach, value.mean + reach)
 
 
-def of_mean(values: Sequence[float], confidence: float) -> Interval:
-    """Student's t interval of a mean from the values' own spread; nothing is known from fewer than two, nor
-    from equal ones."""
-    value = estimate(values)
-    if not value.has_interval:
-        return NOTHING
-    half = float(stdtrit(value.n - 1, (1 + confidence) / 2)) * value.sd / math.sqrt(value.n)
-    return Interval(value.mean - half, value.mean + half)
-
-
 def of_share(share: float, n: int) -> Interval:
     """90 % interval of a share measured on n images, which other images would change: Wilson (1927),
     "Probable inference, the law of succession, and statistical inference"."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lockstep.check import claims, kinds, reference
+from lockstep.check import CLAIMS, REFERENCES, claims, kinds, reference
 from lockstep.check.evidence import Word
 from lockstep.check.kinds import Found, Pair
-from lockstep.check.reference import FOLDER, Match, Trained
+from lockstep.check.reference import Match, Trained
 from lockstep.discovery import find
 from lockstep.errors import LockstepError
 from lockstep.report import text
@@ -80,7 +80,7 @@ class Judgement:
         return f"Yes, as far as it can be told: {self.summary}."
 
 
-def judge(results: Results, path: Path = claims.PATH) -> Judgement:
+def judge(results: Results, path: Path = CLAIMS) -> Judgement:
     """Every claim of the file at `path` that is about what the run trained.  Raises LockstepError."""
     written = claims.read(path)
     observed, certified = reference.observe(results), read_all(results.config)
@@ -94,7 +94,7 @@ def judge(results: Results, path: Path = claims.PATH) -> Judgement:
             case claims.InStep():
                 found = kinds.in_step(claim, results, certified)
             case _:
-                source = str(FOLDER / f"{claim.reference}.json")
+                source = str(REFERENCES / f"{claim.reference}.json")
                 found = _measured(claim, pairs[claim.reference], f"{path}: claims[{place}]", source)
         if found:
             verdicts.append(Verdict(claim.claim, *found, source))
@@ -107,7 +107,7 @@ def _pairs(written: claims.Claims, path: str, observed: Mapping[str, Trained]) -
     for place, claim in enumerate(written.claims):
         if isinstance(claim, claims.Measured) and claim.reference not in pairs:
             try:
-                known = reference.read(FOLDER / f"{claim.reference}.json")
+                known = reference.read(REFERENCES / f"{claim.reference}.json")
             except LockstepError as error:
                 raise LockstepError(f"{path}: claims[{place}].reference: {error}") from None
             pairs[claim.reference] = Pair(observed, known, Match(observed, known))

@@ -16,7 +16,6 @@ from lockstep.check.evidence import (
     Interval,
     Word,
     compare,
-    of_mean,
     of_share,
     position,
     worst,
@@ -29,7 +28,7 @@ from lockstep.evaluation import measure
 from lockstep.report import text
 from lockstep.report.certificates import NOT_MEASURED, Certified
 from lockstep.report.runs import Results, Run
-from lockstep.statistics import CONFIDENCE, differences
+from lockstep.statistics import differences, equivalence, estimate
 
 EXACT = 1e-9
 """What a metric may differ by when it is computed again: sums of float64 in another order."""
@@ -218,23 +217,24 @@ def _said(each: Comparison, unit: Measure) -> str:
 
 def effect(claim: claims.Effect, pair: Pair) -> Found:
     unit = measures.find(claim.measure)
+    ours = _effect(pair.ours(claim.experiment), pair.ours(claim.baseline), claim.measure)
+    known = pair.reference.experiments
+    theirs = _effect(known[claim.experiment], known[claim.baseline], claim.measure)
     if claim.within is None:
-        region, confidence = SIGNS[claim.sign or "higher"], CONFIDENCE
+        found, share, region = estimate(ours), "95 %", SIGNS[claim.sign or "higher"]
+        interval = Interval(found.low, found.high)
         test = f"95 % interval of the difference to {claim.baseline}, paired by seed: {claim.sign} than 0"
     else:
-        region, confidence = Interval(-claim.within, claim.within), 2 * CONFIDENCE - 1
+        tests, share, region = equivalence(ours, claim.within), "90 %", Interval(-claim.within, claim.within)
+        interval = Interval(tests.low, tests.high)
         test = (
             f"two one-sided tests of the difference to {claim.baseline}, paired by seed, against "
             f"±{claim.within:g} {unit.unit}"
         )
-    ours = _effect(pair.ours(claim.experiment), pair.ours(claim.baseline), claim.measure)
-    known = pair.reference.experiments
-    theirs = _effect(known[claim.experiment], known[claim.baseline], claim.measure)
     if not ours:
         return Found("not run", test, "no seed completed with both")
-    interval = of_mean(ours, confidence)
-    share = f"{100 * confidence:.0f} %"
-    shown = "no interval" if interval == NOTHING else f"{share} interval {unit.interval(*interval)}"
+    # NaN without a spread, which lies neither inside nor outside.
+    shown = "no interval" if math.isnan(interval.low) else f"{share} interval {unit.interval(*interval)}"
     reference = f"; reference {unit.signed(float(np.mean(theirs)))}" if theirs else ""
     numbers = f"{unit.signed(float(np.mean(ours)))} ({shown}, {text.count(len(ours), 'seed')})"
     return Found(position(interval, region), test, numbers + reference)

@@ -23,7 +23,6 @@ from lockstep.report.runs import Results, Run
 from lockstep.results import SCHEMA, write_text
 from lockstep.settings import Settings
 
-FOLDER = Path("results/reference")
 Values = dict[int, dict[str, float]]
 """{seed: {measure: value}}; accuracies are shares."""
 

@@ -66,13 +66,12 @@ def check(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write verdicts")] = None,
 ) -> None:
     """Hold finished runs to the claims about them; exit status 1 if one fails or a result is missing."""
-    from lockstep.check import terminal
-    from lockstep.check.claims import PATH
+    from lockstep.check import CLAIMS, terminal
     from lockstep.check.judge import judge
     from lockstep.config import load, selection
     from lockstep.report.runs import read
 
-    judgement = judge(read(load(config, selection(backends))), claims or PATH)
+    judgement = judge(read(load(config, selection(backends))), claims or CLAIMS)
     terminal.show(judgement, out)
     if json_file:
         terminal.write(json_file, judgement)
@@ -88,12 +87,12 @@ def make_reference(
     ] = None,
 ) -> None:
     """Write complete results of a config as a reference that later runs are held to."""
-    from lockstep.check import reference
+    from lockstep.check import REFERENCES, reference
     from lockstep.config import load
     from lockstep.report.runs import read
 
     settings = load(config)
-    path = to or reference.FOLDER / f"{settings.results.name}.json"
+    path = to or REFERENCES / f"{settings.results.name}.json"
     made = reference.of_results(read(settings))
     reference.write(path, made)
     runs = sum(len(seeds) for trained in made.experiments.values() for seeds in trained.runs.values())

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from lockstep.compare import words
 from lockstep.compare.comparison import Comparison
 from lockstep.compare.metrics import Row
+from lockstep.report.figures import interval
 from lockstep.report.runs import Side
 from lockstep.report.style import GREY, WIDTH, Figure, canvas, colour, face, few_ticks, finish, marker
 
@@ -72,12 +73,7 @@ def _draw(axes: Axes, row: Row, y: float, limit: float) -> None:
     style: dict[str, Any] = {"color": colour(side), "markerfacecolor": face(side)}
     low, high = (100 * end for end in row.contrast.interval())
     if not math.isnan(low):
-        axes.plot([max(low, -limit), min(high, limit)], [y, y], color=colour(side), linewidth=1.6)
-        for end, arrow in ((low, "<"), (high, ">")):
-            if abs(end) > limit:
-                axes.plot(
-                    math.copysign(limit, end), y, arrow, color=colour(side), markersize=5, clip_on=False
-                )
+        interval(axes, low, high, y, limit, colour(side))
     values = [100 * value for value in row.contrast.values]
     axes.plot(
         values, [y + 0.3] * len(values), marker(side), markersize=3, alpha=0.55, linestyle="none", **style

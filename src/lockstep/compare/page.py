@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-import lockstep.report
 from lockstep.compare import words
 from lockstep.compare.comparison import Comparison, Pair
 from lockstep.compare.contrast import CANNOT_TELL, DIFFERENT, SAME
@@ -17,7 +14,7 @@ from lockstep.compare.differences import concerned
 from lockstep.compare.figure import forest
 from lockstep.compare.metrics import Group as Cells
 from lockstep.compare.metrics import Row
-from lockstep.report import text
+from lockstep.report import site, text
 from lockstep.report.grids import Grid, Group
 from lockstep.report.runs import Side
 from lockstep.report.style import colour
@@ -27,19 +24,9 @@ TONES = {SAME: "good", DIFFERENT: "bad", CANNOT_TELL: "unsure"}
 
 
 def write(found: Comparison, path: Path) -> None:
-    folders = [Path(__file__).parent, Path(lockstep.report.__file__).parent]
-    engine = Environment(
-        loader=FileSystemLoader(folders),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    engine.filters["unbroken"] = str  # the macros of the report know it
     figure = forest(found)
     content = {
         "site": (),
-        "built": datetime.now(UTC).isoformat(sep=" ", timespec="minutes"),
         "found": found,
         "headlines": [words.headline(pair) for pair in found.pairs],
         "warnings": [line for pair in found.pairs for line in words.warnings(pair)],
@@ -55,7 +42,7 @@ def write(found: Comparison, path: Path) -> None:
         "times": _times(found),
         "remarks": [f"{pair.name}: {line}" for pair in found.pairs for line in pair.remarks],
     }
-    write_text(path, engine.get_template("compare.html.j2").render(content))
+    write_text(path, site.engine(Path(__file__).parent).get_template("compare.html.j2").render(content))
 
 
 def _sources(found: Comparison) -> Grid:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from lockstep.check import claims
+from lockstep.check import CLAIMS
 from lockstep.check.judge import Judgement, judge
 from lockstep.errors import LockstepError
 from lockstep.report.grids import Grid, Group
@@ -21,7 +21,7 @@ def judged(results: Results) -> Judgement | None:
 
     A mistake in the claims, or a reference that is gone, fails `lockstep check`; of a report it is a note.
     """
-    if not claims.PATH.is_file():
+    if not CLAIMS.is_file():
         return None
     try:
         return judge(results)

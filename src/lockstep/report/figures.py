@@ -151,13 +151,18 @@ def _draw(axes: Axes, row: Row, y: float, limit: float) -> None:
         return
     mean = estimate(row.values)
     if mean.has_interval:
-        axes.plot([max(mean.low, -limit), min(mean.high, limit)], [y, y], color=row.colour, linewidth=1.6)
-        for end, arrow in ((mean.low, "<"), (mean.high, ">")):
-            if abs(end) > limit:
-                axes.plot(math.copysign(limit, end), y, arrow, color=row.colour, markersize=5, clip_on=False)
+        interval(axes, mean.low, mean.high, y, limit, row.colour)
     (seeds,) = axes.plot(row.values, [y + 0.3] * len(row.values), row.marker)
     seeds.set(color=row.colour, alpha=0.55, markersize=3, markeredgewidth=0)
     axes.plot(mean.mean, y, row.marker, color=row.colour, markersize=6)
+
+
+def interval(axes: Axes, low: float, high: float, y: float, limit: float, colour: str) -> None:
+    """A line from low to high; where it leaves +-limit, an arrow says that it goes on."""
+    axes.plot([max(low, -limit), min(high, limit)], [y, y], color=colour, linewidth=1.6)
+    for end, arrow in ((low, "<"), (high, ">")):
+        if abs(end) > limit:
+            axes.plot(math.copysign(limit, end), y, arrow, color=colour, markersize=5, clip_on=False)
 
 
 def curves(results: Results, history: pd.DataFrame) -> Figure:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from lockstep.discovery import REFERENCE
@@ -110,11 +109,7 @@ def _images(results: Results, run: Run) -> Any:
 
 def _engine(results: Results, frames: dict[str, Any], drawn: dict[str, Figure]) -> Environment:
     """Templates, and what they all know."""
-    folder = FileSystemLoader(Path(__file__).parent)
-    engine = Environment(
-        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    engine.filters["unbroken"] = lambda value: value.replace(" %", "\N{NO-BREAK SPACE}%")
+    engine = site.engine()
     engine.globals |= {
         "config": results.config,
         "sides": [grids.chip(results, side) for side in results.sides],
@@ -123,7 +118,6 @@ def _engine(results: Results, frames: dict[str, Any], drawn: dict[str, Figure]) 
         "counted": lambda name: text.seeds([n for n in frames[name]["n"] if n]),
         "figures": drawn,
         "inline": lambda figure: Markup(figure.inline),
-        "built": datetime.now(UTC).isoformat(sep=" ", timespec="minutes"),
     }
     return engine
 

@@ -6,10 +6,11 @@ To add a page, append a `Page` to the list in `page.build`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lockstep.report.runs import Results, Side
 from lockstep.results import write_text
@@ -29,6 +30,20 @@ class Page(NamedTuple):
 def backend_file(results: Results, side: Side) -> str:
     """backend-torch.html, or backend-torch-gpu.html where there are several devices."""
     return f"backend-{results.label(side).replace(' on ', '-')}.html"
+
+
+def engine(*folders: Path) -> Environment:
+    """What fills the templates in some folders; those of a report can be taken from each."""
+    made = Environment(
+        loader=FileSystemLoader([*folders, Path(__file__).parent]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["unbroken"] = lambda value: value.replace(" %", "\N{NO-BREAK SPACE}%")
+    made.globals["built"] = datetime.now(UTC).isoformat(sep=" ", timespec="minutes")
+    return made
 
 
 def write(pages: Sequence[Page], engine: Environment, folder: Path) -> None:
