@@ -55,7 +55,10 @@ def find(name: str) -> Plugin:
     if name in known:
         return known[name]
     if family not in known:
-        raise LockstepError(f"unknown backend {name!r}; known: {', '.join(known)}")
+        names = ", ".join(known)
+        if Path("backends", family).is_dir():
+            raise LockstepError(f"backends/{family}: there is no backend.py in it")
+        raise LockstepError(f"unknown backend {name!r}; known: {names}; others: see docs/plugins.md")
     return variant(known[family], choices)
 
 
@@ -90,7 +93,7 @@ def _everywhere() -> Iterator[Plugin]:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         # Only the top package is looked up: that of a submodule would be imported.
         top, *below = entry.value.partition(":")[0].split(".")
-        package_spec = importlib.util.find_spec(top)
+        package_spec = importlib.util.find_spec(top) if top else None
         places = package_spec.submodule_search_locations if package_spec else None
         yield Plugin(entry.name, Path(places[0] if places else top, *below).resolve())
 

@@ -64,6 +64,12 @@ class Plugin:
         return {name: values[0] for name, values in self.said.options.items()} | dict(self.chosen)
 
     @property
+    def variants(self) -> dict[str, tuple[str, Value]]:
+        """{what a variant's name says: (option, value)}: "compile", "channels_last=false"."""
+        options = self.said.options.items()
+        return {_spelled(name, value): (name, value) for name, values in options for value in values[1:]}
+
+    @property
     def precision(self) -> str:
         """Of the arithmetic of float32 runs: one of `backend.ROUNDOFF`."""
         return str(self.options.get("precision", "float32"))
@@ -169,7 +175,7 @@ def _requirements(file: Path) -> list[Requirement]:
     try:
         return [Requirement(line) for line in lines if line]
     except InvalidRequirement as error:
-        raise LockstepError(f"{file}: {error}; write one requirement a line") from None
+        raise LockstepError(f"{file}: {str(error).splitlines()[0]}; write one requirement a line") from None
 
 
 @cache
@@ -178,15 +184,11 @@ def variant(plugin: Plugin, text: str) -> Plugin:
 
     A variant has one name: options in the order in which the plugin declares them, and no defaults.
     """
-    spelled = {
-        _spelled(option, value): (option, value)
-        for option, values in plugin.said.options.items()
-        for value in values[1:]
-    }
-    parts = text.split("+")
-    if wrong := next((part for part in parts if part not in spelled), None):
+    spelled, parts = plugin.variants, text.split("+")
+    if wrong := [part for part in parts if part not in spelled]:
         known = f"it has: {', '.join(spelled)}" if spelled else "it has none"
-        raise LockstepError(f"backend {plugin.name}+{text}: {plugin.name} has no option {wrong!r}; {known}")
+        lacks = f"{plugin.name} has no option {wrong[0]!r}"
+        raise LockstepError(f"backend {plugin.name}+{text}: {lacks}; {known}")
     order = list(plugin.said.options)
     right = sorted(dict(spelled[part] for part in parts).items(), key=lambda pair: order.index(pair[0]))
     name = "+".join([plugin.name, *(_spelled(*pair) for pair in right)])
