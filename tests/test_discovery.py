@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lockstep import discovery
 from lockstep.backend import Backend
-from lockstep.discovery import Plugin
+from lockstep.config import load
 from lockstep.errors import LockstepError
+from lockstep.plugin import Plugin, variant
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Plugins are looked for anew, in the test and after it."""
+    monkeypatch.setenv(discovery.FOLDERS, "")
+    discovery.plugins.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    discovery.plugins.cache_clear()
 
 
 def plugin(folder: Path, source: str, requirements: str = "") -> Plugin:
@@ -66,6 +83,136 @@ def test_requirements_with_markers_are_alternatives(tmp_path):
 def test_a_broken_plugin_says_what_is_wrong(tmp_path, source, message):
     with pytest.raises(LockstepError, match=message):
         discovery.load(plugin(tmp_path, source))
+
+
+@pytest.mark.parametrize(
+    ("source", "requirements", "message"),
+    [
+        ("def (", "", "backend.py, line 1: invalid syntax"),
+        ("api = 2", "", "backend.py: api is 2, this Lockstep needs `api = 1`"),
+        ("import os\nruns_on = os.name", "", "line 2: write runs_on as plain values"),
+        ("runs_on = 'cpu'", "", "backend.py: runs_on: "),
+        ("options = {'compile': (0.5,)}", "", "backend.py: options.compile: "),
+        ("options = {'a b': (1, 2)}", "", "backend.py: options"),
+        ("options = {'precision': ('float32', 'fp4')}", "", "unknown precision 'fp4'; known: float32, tf32"),
+        ("", "no such thing", "requirements.txt: .*; write one requirement a line"),
+    ],
+)
+def test_what_is_wrong_is_seen_without_running_the_plugin(tmp_path, source, requirements, message):
+    broken = plugin(tmp_path, f"{source}\n", requirements)
+    assert broken.problem is not None
+    assert re.search(message, broken.problem)
+    assert "\n" not in broken.problem
+    assert broken.unusable("cpu") == broken.missing() == broken.problem
+
+
+def test_a_name_that_is_no_folder_of_results_is_refused(tmp_path):
+    (tmp_path / "My Backend").mkdir()
+    (tmp_path / "My Backend/backend.py").write_text("api = 1")
+    assert "is no name for a backend" in Plugin("My Backend", tmp_path / "My Backend").problem
+
+
+def folder(path: Path, *names: str, source: str = "api = 1\n") -> Path:
+    for name in names:
+        (path / name).mkdir(parents=True)
+        (path / name / "backend.py").write_text(source)
+    return path
+
+
+def test_folders_of_the_variable_and_of_a_config_are_searched_too(tmp_path, fresh):
+    fresh.setenv(discovery.FOLDERS, str(folder(tmp_path / "one", "first", "second")))
+    folder(tmp_path / "two", "third")
+    config = tmp_path / "config.yaml"
+    text = Path("config/smoke.yaml").read_text()
+    config.write_text(f"backends: [numpy, first, third]\nplugins: [{tmp_path}/two]\n{text}")
+    assert load(config).backends == ("numpy", "first", "third")
+    assert {"numpy", "first", "second", "third"} <= set(discovery.plugins())
+    # A process that this one starts finds them too.
+    code = "from lockstep.discovery import find; print(find('third').folder)"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == str(tmp_path / "two/third")
+
+
+def test_a_folder_without_plugins_is_named_with_its_key(tmp_path, fresh):
+    config = tmp_path / "config.yaml"
+    config.write_text(f"plugins: [{tmp_path}/nothing]\n{Path('config/smoke.yaml').read_text()}")
+    with pytest.raises(LockstepError, match=r"config.yaml: plugins: .*nothing: no plugin in it; name"):
+        load(config)
+    fresh.setenv(discovery.FOLDERS, str(tmp_path))
+    with pytest.raises(LockstepError, match=r"\$LOCKSTEP_BACKENDS: .*: no plugin in it"):
+        discovery.plugins()
+
+
+def test_two_of_a_name_are_reported_and_break_no_other(tmp_path, fresh):
+    paths = [folder(tmp_path / place, "mine", "torch") for place in ("one", "two")]
+    fresh.setenv(discovery.FOLDERS, os.pathsep.join(map(str, paths)))
+    for name in ("mine", "torch"):
+        assert f"two backends are called {name!r}" in discovery.find(name).unusable("cpu")
+    assert discovery.find("jax").problem is None
+    with pytest.raises(LockstepError, match="two backends are called 'torch'"):
+        discovery.load(discovery.find("torch"))
+
+
+def test_backends_lists_every_fault_and_the_rest(tmp_path, fresh):
+    folder(tmp_path, "old", source="api = 2\n")
+    folder(tmp_path, "importing", source="import no_such_module\napi = 1\n")
+    code = "api = 1\nfrom lockstep.backend import Backend\nclass Begun(Backend): pass\n"
+    folder(tmp_path, "begun", source=code)
+    fresh.setenv(discovery.FOLDERS, str(tmp_path))
+    command = [sys.executable, "-m", "lockstep", "backends"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"^old: .*api is 2, this Lockstep needs `api = 1`$", listed, re.M)
+    assert re.search(r"^importing: .*cannot be imported \(ModuleNotFoundError: .*\)$", listed, re.M)
+    assert re.search(r"^begun: devices or environment is not written yet", listed, re.M)
+    assert re.search(r"numpy .*│ cpu +│", listed)
+
+
+@pytest.fixture
+def optional(tmp_path) -> Plugin:
+    source = """
+        runs_on = ("cpu", "gpu")
+        options = {
+            "fast": (False, True), "layout": ("nhwc", "nchw"), "precision": ("float32", "tf32", "bf16")
+        }
+        gpu_only = {"precision": ("tf32",)}
+    """
+    return plugin(tmp_path, textwrap.dedent(source))
+
+
+def test_a_variant_is_named_by_what_it_chooses(optional):
+    assert optional.options == {"fast": False, "layout": "nhwc", "precision": "float32"}
+    chosen = variant(optional, "fast+precision=bf16")
+    assert chosen.options == {"fast": True, "layout": "nhwc", "precision": "bf16"}
+    assert chosen.name == f"{optional.name}+fast+precision=bf16"
+    assert (chosen.family, chosen.precision, optional.precision) == (optional.name, "bf16", "float32")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("slow", "has no option 'slow'; it has: fast, layout=nchw, precision=tf32, precision=bf16"),
+        ("fast=true", "has no option 'fast=true'"),
+        ("layout=nhwc", "has no option 'layout=nhwc'"),  # the default has no name of its own
+        ("layout=nchw+fast", r"in this order: test-.*\+fast\+layout=nchw"),
+        ("fast+fast", "name each option once"),
+        ("precision=tf32+precision=bf16", "name each option once"),
+        ("", "has no option ''"),
+    ],
+)
+def test_a_variant_has_one_name(optional, text, message):
+    with pytest.raises(LockstepError, match=message):
+        variant(optional, text)
+
+
+def test_a_plugin_without_options_says_so():
+    with pytest.raises(LockstepError, match="numpy has no option 'compile'; it has none"):
+        discovery.find("numpy+compile")
+
+
+def test_values_of_gpus_are_skipped_on_a_cpu(optional):
+    assert variant(optional, "precision=tf32").unusable("cpu") == "precision=tf32 is of GPUs"
+    assert variant(optional, "precision=tf32").unusable("gpu") is None
+    assert variant(optional, "precision=bf16").unusable("cpu") is None
 
 
 def test_a_plugin_may_import_its_own_modules(tmp_path):

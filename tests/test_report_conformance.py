@@ -361,6 +361,23 @@ def test_float32_only(config: Config):
     assert finding(config).answer == "Yes, to 8e-7 in float32: 1 of 1 backend is in step with numpy."
 
 
+def test_less_precise_arithmetic_is_told_apart(config: Config):
+    """Its limits are wider, and its distances are not those of float32."""
+    for backend in ("alpha", "beta"):
+        save(config, certificate(backend, "quick", checks=quick(backend)))
+    checks = [check("T3", QUANTITIES["T3"], 0.09, 0.6)]
+    rough = certificate("beta", "quick", dtypes=["float32"], precision="bf16", checks=checks)
+    save(config, rough)
+    made = page(config)
+    assert made.verdicts("beta (in bf16)")[3] == "in step"
+    assert "0.09" not in finding(config).answer
+    assert finding(config).answer.endswith(
+        "1 of 2 backends is in step with numpy, 1 in less precise arithmetic."
+    )
+    assert "limits are as much wider as its rounding is" in finding(config).details[0]
+    assert "limit 0.6" not in made.words
+
+
 def test_nothing_measured(config: Config):
     made = page(config)
     for backend in config.backends:

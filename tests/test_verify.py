@@ -202,7 +202,7 @@ def test_without_float64_the_certificate_says_float32_only(tmp_path, certify):
         super().__init__(spec, optimizer, dtype=dtype, **settings)
 """
     certificate = certify(plugin(tmp_path, on_numpy(body)), "mine", "T1", "T2", "T3")
-    assert certificate.float32_only
+    assert certificate.scope == "float32 only"
     assert "float32 only" in certificate.summary
     assert certificate.verdict == "in step"
     verdicts = {(check.tier, check.verdict) for check in certificate.checks}

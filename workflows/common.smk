@@ -65,7 +65,7 @@ MISSING = [
     for name in OUTPUTS
     if not path.with_name(name).exists()
 ]
-TRANSFERRED = [cell for cell in transfer.cells(CONFIG) if str(cell) in CELLS]
+TRANSFERRED = transfer.cells(CONFIG)
 ATTACKS = [
     CONFIG.attack_folder(CELLS[name]) / output
     for name in ATTACK_STAMPS

@@ -10,13 +10,16 @@ from lockstep import trained
 from lockstep.attacks.scores import accuracy
 from lockstep.attacks.victim import Victim
 from lockstep.config import Cell, Config
+from lockstep.discovery import find
 from lockstep.errors import LockstepError
 from lockstep.results import read_npz, write_json
 
 
 def cells(config: Config) -> list[Cell]:
-    """The attacked runs of the first experiment: those that attacks are carried between."""
-    return [cell for cell in config.attacked() if cell.name == next(iter(config.experiments))]
+    """The attacked runs of the first experiment that can be here: those that attacks are carried between."""
+    first = next(iter(config.experiments))
+    attacked = [cell for cell in config.attacked() if cell.name == first]
+    return [cell for cell in attacked if not find(cell.backend).unusable(cell.device)]
 
 
 def path(config: Config, backend: str, device: str) -> Path:

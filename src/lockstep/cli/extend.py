@@ -6,13 +6,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from lockstep.cli.shared import DEFAULT, ConfigOption, app, out
+from lockstep.cli.shared import DEFAULT, ConfigOption, PluginsOption, app, know, out
 from lockstep.errors import LockstepError
+
+if TYPE_CHECKING:
+    from lockstep.plugin import Plugin
 
 
 @app.command(rich_help_panel="extend")
@@ -32,27 +36,36 @@ def spec(
 
 
 @app.command(rich_help_panel="extend")
-def backends() -> None:
-    """List the backends that are found: versions, devices, or why one cannot be used."""
+def backends(config: PluginsOption = None) -> None:
+    """List the backends that are found: versions, devices, options of variants, or what is wrong with one."""
     from lockstep.discovery import plugins
 
-    table = Table()
-    for column in ("backend", "versions", "devices", "folder"):
+    know(config)
+    table, faults = Table(), {}
+    for column in ("backend", "versions", "devices", "variants", "folder"):
         table.add_column(column, overflow="fold")
     for plugin in plugins().values():
         versions = ", ".join(f"{name} {version}" for name, version in plugin.versions().items())
-        table.add_row(plugin.name, versions, plugin.missing() or _devices(plugin.name), _short(plugin.folder))
+        try:
+            devices = ", ".join(_devices(plugin)) or "none usable here"
+        except LockstepError as error:
+            devices, faults[plugin.name] = "none: see below", error
+        table.add_row(plugin.name, versions, devices, ", ".join(plugin.variants), _short(plugin.folder))
     out.print(table)
+    for name, fault in faults.items():
+        out.print(Text(f"{name}: {fault}", style="yellow"))
 
 
-def _devices(name: str) -> str:
-    """Asked in a process of its own: one process holds one framework."""
-    child = subprocess.run(
-        [sys.executable, "-m", "lockstep", "describe", name], capture_output=True, text=True
-    )
+def _devices(plugin: Plugin) -> list[str]:
+    """Asked in a process of its own: one process holds one framework.  Raises LockstepError."""
+    if reason := plugin.missing():
+        raise LockstepError(reason)
+    command = [sys.executable, "-m", "lockstep", "describe", plugin.name]
+    child = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if child.returncode:
-        return (child.stderr.strip().splitlines() or ["no answer"])[-1]
-    return ", ".join(json.loads(child.stdout.splitlines()[-1])["devices"]) or "none usable here"
+        last = (child.stderr.strip().splitlines() or ["its process died without a word"])[-1]
+        raise LockstepError(last.removeprefix("lockstep: "))
+    return list(json.loads(child.stdout.splitlines()[-1])["devices"])
 
 
 def _short(folder: Path) -> str:
@@ -65,7 +78,10 @@ def describe_backend(name: Annotated[str, typer.Argument()]) -> None:
     from lockstep import discovery
 
     backend = discovery.load(discovery.find(name))
-    print(json.dumps({"devices": list(backend.devices()), "environment": dict(backend.environment())}))
+    said = backend.devices(), backend.environment()
+    if None in said:
+        raise LockstepError("devices or environment is not written yet: it returns None")
+    print(json.dumps({"devices": list(said[0]), "environment": dict(said[1])}))
 
 
 @app.command(rich_help_panel="extend")

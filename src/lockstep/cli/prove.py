@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lockstep.cli.shared import DEFAULT, BackendsOption, ConfigOption, app, out
+from lockstep.cli.shared import DEFAULT, BackendsOption, ConfigOption, PluginsOption, app, know, out
 
 
 @app.command(rich_help_panel="prove")
@@ -26,10 +26,12 @@ def verify(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="write certificates")
     ] = None,
+    config: PluginsOption = None,
 ) -> None:
     """Certify that a backend computes the same run as NumPy in float64; exit status 1 if it falls short."""
     from lockstep.conformance import certificate, terminal
 
+    know(config)
     requests = terminal.requests(names or [], every, device, tier, steps, pairs, out)
     made = terminal.verify(requests, references, every, out)
     if json_file:

@@ -21,8 +21,20 @@ ConfigOption = Annotated[Path, typer.Option("--config", help="config file", meta
 BackendsOption = Annotated[
     str | None, typer.Option("--backends", help="a subset, separated by commas", metavar="NAMES")
 ]
+PluginsOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="config that names further folders of plugins", metavar="FILE"),
+]
 BundleArgument = Annotated[
     Path | None,
     typer.Argument(metavar="BUNDLE.zip", help="of lockstep bundle, instead of a config", show_default=False),
 ]
 DEFAULT = Path("config/config.yaml")
+
+
+def know(config: Path | None) -> None:
+    """Find the plugins in a config's folders too."""
+    if config:
+        from lockstep.config import load
+
+        load(config)

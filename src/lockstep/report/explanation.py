@@ -20,6 +20,8 @@ class Paragraph(NamedTuple):
 
 def paragraphs(results: Results, certified: Sequence[Certified]) -> list[Paragraph]:
     """From the last bit to the accuracy; what was not measured is left out or says so."""
+    # What less precise arithmetic does is another matter.
+    certified = [each for each in certified if each.full_precision]
     return [
         _float64(results, certified),
         _float32(certified),

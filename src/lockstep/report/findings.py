@@ -32,8 +32,10 @@ def same_run(results: Results, certified: Sequence[Certified]) -> Finding:
     question = "Do the backends compute the same run?"
     failing = [each for each in certified if each.falls_short]
     others = [each for each in certified if not each.is_reference]
-    good = [each for each in others if each.same_run]
-    unsure = [results.label(each.side) for each in good if each.worst == "cannot tell"]
+    same = [each for each in others if each.same_run]
+    good = [each for each in same if each.full_precision]
+    coarse = [results.label(each.side) for each in same if not each.full_precision]
+    unsure = [results.label(each.side) for each in same if each.worst == "cannot tell"]
     absent: dict[str, list[str]] = {}
     for each in certified:
         for why in each.why_absent:
@@ -41,13 +43,17 @@ def same_run(results: Results, certified: Sequence[Certified]) -> Finding:
     details = [f"{text.listed(names)}, {why}." for why, names in absent.items()]
     if unsure:
         details.insert(0, f"Something cannot be told yet for {text.listed(unsure)}.")
+    if coarse:
+        wide = "limits are as much wider as its rounding is"
+        details.insert(0, f"{text.listed(coarse)}: of less precise arithmetic, and in step with it; {wide}.")
     if failing:
         first = text.listed([f"{results.label(each.side)} is {_failure(each)}" for each in failing])
         late = any(each.worst == "out of step" for each in failing)
         answer = f"{'No' if late else 'Not yet'}: {first}."
     elif good:
         n, total = len(good), text.count(len(others), "backend")
-        rest = "" if n == len(others) else f", {len(others) - n} not measured"
+        less = f", {len(coarse)} in less precise arithmetic" if coarse else ""
+        rest = less + (f", {len(others) - len(same)} not measured" if len(same) < len(others) else "")
         verb = "is" if n == 1 else "are"
         answer = f"Yes, {_precision(good)}: {n} of {total} {verb} in step with {REFERENCE}{rest}."
     elif certified and not others:

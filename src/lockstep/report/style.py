@@ -98,7 +98,8 @@ def colour(side: Side) -> str:
 
 
 def marker(side: Side) -> str:
-    return MARKERS[_place(side.backend) % len(MARKERS)]
+    """Variants have that of their family."""
+    return MARKERS[_place(side.backend.partition("+")[0]) % len(MARKERS)]
 
 
 def face(side: Side) -> str:
@@ -108,8 +109,12 @@ def face(side: Side) -> str:
 
 def _place(backend: str) -> int:
     """Of all backends that are found, so that a selection of them keeps its colours."""
-    known = list(plugins())
-    return known.index(backend) if backend in known else len(known)
+    known = plugins()
+    family, *options = backend.split("+")
+    if family not in known or not options:
+        return list(known).index(family) if family in known else len(known)
+    variants = list(known[family].variants)
+    return len(known) - 1 + sum(1 + variants.index(option) for option in options if option in variants)
 
 
 def space(figure: Canvas, w_pad: float | None = None, h_pad: float | None = None) -> None:
