@@ -4,7 +4,7 @@ An array of MLX is a recipe until something evaluates it.  `train_steps` writes 
 `async_eval`, so that the recipe does not grow, and writes down the next while that one is computed.
 
 `threads` and `deterministic` change nothing: an operation runs on one thread, always in the same order.
-`mx.compile` is left out: it needs a C++ compiler at run time, and the time goes into matrix products.
+`mx.compile` is left out: it calls the machine's C++ compiler, and the time goes into matrix products.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class MLXBackend(Backend):
         mx.set_default_device(mx.cpu)
         self.spec, self.optimizer = spec, optimizer
         self.dtype = getattr(mx, dtype)
+        self.weights, self.m, self.v = {}, {}, {}  # where a network has none, nobody calls `load`
 
     def load(self, state):
         def moments(prefix):
