@@ -1,4 +1,9 @@
-"""PyTorch, eager, channels last.  Weights are kept in torch's own layouts and permuted at the boundary."""
+"""PyTorch, eager, channels last.  Weights are kept in torch's own layouts and permuted at the boundary.
+
+Variants: `compile` has TorchInductor compile training's passes, once for each size of batch;
+`channels_last=false` keeps images and activations as NCHW; `precision` is that of products and convolutions:
+`tf32` on tensor cores, or `bf16` by autocast.  Weights and Adam stay in float32.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,12 @@ from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, 
 
 api = 1
 runs_on = ("cpu", "gpu")
+options = {
+    "compile": (False, True),
+    "channels_last": (True, False),
+    "precision": ("float32", "tf32", "bf16"),
+}
+gpu_only = {"precision": ("tf32",)}
 
 FUNCTIONS = {"relu": F.relu, "swish": F.silu, "tanh": torch.tanh}
 FEW = 4
@@ -23,9 +34,22 @@ FROM_TORCH = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
 
 
 class TorchBackend(Backend):
-    def __init__(self, spec, optimizer, *, device, dtype, threads, deterministic):
+    def __init__(
+        self,
+        spec,
+        optimizer,
+        *,
+        device,
+        dtype,
+        threads,
+        deterministic,
+        compile,
+        channels_last,
+        precision,
+    ):
         torch.set_num_threads(threads)
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        tf32 = precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         if device == "gpu" and deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
@@ -34,6 +58,9 @@ class TorchBackend(Backend):
         self.nodes = relu_after_pool(spec.nodes)
         self.device = torch.device("cuda" if device == "gpu" else "cpu")
         self.dtype = getattr(torch, dtype)
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.bf16 = precision == "bf16"
+        self.trained = self._compiled() if compile else self._forward
         self.weights = {name: self._weight(np.zeros(shape)) for name, shape in spec.weights.items()}
         self.m = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
         self.v = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
@@ -61,7 +88,7 @@ class TorchBackend(Backend):
         logits = []
         for k in range(len(images)):
             weights = self._leaves({name: draw[k] for name, draw in (weight_noise or {}).items()})
-            output = self._forward(images[k], weights, {name: mask[k] for name, mask in masks.items()})
+            output = self.trained(images[k], weights, {name: mask[k] for name, mask in masks.items()})
             loss = F.cross_entropy(output, targets[k])
             self._adam(_gradients(loss, weights), *scales[k].tolist())
             logits.append(output.detach())
@@ -84,7 +111,7 @@ class TorchBackend(Backend):
 
     def loss_and_gradients(self, images, targets, masks=None, weight_noise=None):
         weights = self._leaves(weight_noise or {})
-        logits = self._forward(self._images(images), weights, self._masks(masks))
+        logits = self.trained(self._images(images), weights, self._masks(masks))
         loss = F.cross_entropy(logits, self._tensor(targets))
         gradients = _gradients(loss, weights)
         return loss.item(), {name: _canonical(g) for name, g in zip(weights, gradients, strict=True)}
@@ -120,8 +147,9 @@ class TorchBackend(Backend):
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, self.dtype)
 
     def _images(self, images):
-        # A view: channels-last memory is what the harness's NHWC arrays already are.
-        return _channels_first(self._tensor(images), self.spec.input_shape)
+        # Channels last, this is a view: the harness's arrays are NHWC.
+        images = _channels_first(self._tensor(images), self.spec.input_shape)
+        return images if self.layout is torch.channels_last else images.contiguous()
 
     def _masks(self, masks):
         if masks is None:
@@ -136,8 +164,11 @@ class TorchBackend(Backend):
 
     def _weight(self, array):
         weight = self._tensor(array).permute(TO_TORCH[array.ndim])
-        layout = torch.channels_last if weight.ndim == 4 else torch.contiguous_format
-        return weight.clone(memory_format=layout)
+        return self._in_layout(weight).clone()
+
+    def _in_layout(self, weight):
+        """A fused Adam takes weights and gradients to lie in memory alike, and does not look."""
+        return weight.contiguous(memory_format=self.layout if weight.ndim == 4 else torch.contiguous_format)
 
     def _leaves(self, noise):
         """The weights, plus noise where given, as the leaves that gradients are taken by."""
@@ -146,14 +177,24 @@ class TorchBackend(Backend):
             for name, weight in self.weights.items()
         }
 
+    def _compiled(self):
+        torch._dynamo.config.recompile_limit = 64  # sizes of batches, with and without masks
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
+        return torch.compile(self._forward, dynamic=False, fullgraph=True)
+
     def _forward(self, x, weights, masks):
+        # Weights change in place between calls, so that no cast of them can be kept.
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
+            return self._layers(x, weights, masks).to(self.dtype)
+
+    def _layers(self, x, weights, masks):
         for node in self.nodes:
             layer = node.layer
             match layer:
                 case Conv2D():
                     kernel, bias = weights[f"{node.name}/kernel"], weights[f"{node.name}/bias"]
                     (top, bottom), (left, right) = node.pads
-                    attacked = x.requires_grad and x.is_leaf and x.device.type == "cpu"
+                    attacked = x.requires_grad and x.is_leaf and x.device.type == "cpu" and not self.bf16
                     if attacked and layer.stride == 1 and x.shape[1] <= FEW:
                         x = _ConvolutionOfImages.apply(F.pad(x, (left, right, top, bottom)), kernel, bias)
                     elif top == bottom and left == right:
@@ -183,7 +224,7 @@ class TorchBackend(Backend):
         weights, m, v = (list(tensors.values()) for tensors in (self.weights, self.m, self.v))
         adam(
             weights,
-            list(gradients),
+            [self._in_layout(gradient) for gradient in gradients],
             m,
             v,
             [],

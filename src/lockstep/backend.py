@@ -22,6 +22,9 @@ from lockstep.spec import Spec
 API = 1
 """Version of this contract; a plugin says which one it was written for: `api = 1`."""
 
+ROUNDOFF = {"float32": 2**-24, "tf32": 2**-11, "bf16": 2**-8}
+"""{precision of the arithmetic in float32 runs: half the distance from 1 to the next number}."""
+
 State = Mapping[str, np.ndarray]
 Masks = Mapping[str, np.ndarray]
 
@@ -44,6 +47,7 @@ class Backend(ABC):
 
         device: one of `devices()`; dtype: "float32" or "float64"; threads: CPU threads to use;
         deterministic: give the same bits for the same input, at the price of speed where needed.
+        A plugin that declares options (`lockstep.plugin`) takes their values as further keyword arguments.
 
         Threads and switches hold for the process and come first; then `require(device)` raises
         LockstepError where the device is not there.

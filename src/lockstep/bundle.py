@@ -32,6 +32,7 @@ from lockstep import discovery, results
 from lockstep.check import CLAIMS, REFERENCES
 from lockstep.config import Config, load
 from lockstep.errors import LockstepError
+from lockstep.plugin import Plugin
 from lockstep.report import runs
 from lockstep.yaml_files import validate
 
@@ -228,7 +229,7 @@ def opened(path: Path, backends: list[str] | None = None) -> Iterator[Config]:
         about = About.model_validate_json((folder / ABOUT).read_text())
         with _known(about.backends):
             try:
-                config = load(folder / CONFIG, backends or about.backends)
+                config = load(folder / CONFIG, backends or about.backends, elsewhere=True)
             except LockstepError as error:
                 raise LockstepError(f"{path}: {str(error).replace(f'{folder}/', '')}") from None
             named = _config_as_named(folder, about.config.path)
@@ -240,13 +241,21 @@ def opened(path: Path, backends: list[str] | None = None) -> Iterator[Config]:
 def _known(backends: list[str]) -> Iterator[None]:
     """Those that are not found here are there meanwhile, in folders that are not."""
     known = discovery.plugins()
-    absent = {name: discovery.Plugin(name, Path("backends", name)) for name in backends if name not in known}
+    absent = {name: Plugin(name, Path("backends", name)) for name in backends if not _found(name)}
     known.update(absent)
     try:
         yield
     finally:
         for name in absent:
             del known[name]
+
+
+def _found(backend: str) -> bool:
+    try:
+        discovery.find(backend)
+    except LockstepError:
+        return False
+    return True
 
 
 def _config_as_named(folder: Path, name: str) -> Path:

@@ -216,7 +216,9 @@ def _inside(inside: Inside, state: State, dataset: datasets.Dataset, cell: Cell)
 
 def build(backend_class: type[Backend], cell: Cell, spec: Spec | None = None) -> Backend:
     """The cell's network, or another one by its rules."""
-    settings = cell.experiment.training
+    settings, plugin = cell.experiment.training, discovery.find(cell.backend)
+    if plugin.precision != "float32" and settings.dtype != "float32":
+        raise LockstepError(f"backend {plugin.name} is of float32 runs: training.dtype is {settings.dtype}")
     return backend_class(
         spec or cell.experiment.spec,
         cell.experiment.optimizer,
@@ -224,6 +226,7 @@ def build(backend_class: type[Backend], cell: Cell, spec: Spec | None = None) ->
         dtype=settings.dtype,
         threads=settings.threads,
         deterministic=settings.deterministic,
+        **plugin.options,
     )
 
 

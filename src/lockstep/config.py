@@ -6,7 +6,6 @@ itself, so that every error names the file, the key and what is allowed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,14 +14,14 @@ from typing import Any, get_args
 
 from lockstep.config_file import Attacks, Block, ConfigFile, Conformance, Device, Key, Runs, Speed
 from lockstep.data import sources
-from lockstep.discovery import find, plugins
+from lockstep.discovery import add, find, inside, plugins
 from lockstep.errors import LockstepError
 from lockstep.experiment import Experiment
+from lockstep.plugin import NAME
 from lockstep.yaml_files import holds, read, validate
 
 SECTIONS = ("Data", "Model", "Augmentation", "Adversarial", "Regularisation", "Adam", "Training")
 FIELDS = ("experiments", "backends", "devices", "seeds")
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -114,9 +113,14 @@ class Config:
         return {sources.find(setting).name: setting for setting in settings}
 
 
-def load(path: Path, backends: Sequence[str] | None = None) -> Config:
-    """Read and check a whole config; `backends` selects a subset.  Raises LockstepError."""
+def load(path: Path, backends: Sequence[str] | None = None, elsewhere: bool = False) -> Config:
+    """Read and check a whole config; `backends` selects a subset.  Raises LockstepError.
+
+    elsewhere: its runs were made on another machine, and its folders of plugins need not be here.
+    """
     file = validate(ConfigFile, read(path), str(path))
+    if file.plugins and not elsewhere:
+        _add_plugins(path, file.plugins)
     names = list(plugins()) if file.backends == "all" else file.backends
     for name in names:
         _known(path, "backends", name)
@@ -250,9 +254,20 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole}
 
 
+def _add_plugins(path: Path, folders: Sequence[str]) -> None:
+    for folder in map(Path, folders):
+        try:
+            inside(folder)
+        except LockstepError as error:
+            raise LockstepError(f"{path}: plugins: {error}") from None
+    add(map(Path, folders))
+
+
 def _known(path: Path, key: str, name: str) -> None:
-    if name not in plugins():
-        raise LockstepError(f"{path}: {key}: unknown backend {name!r}; known: {', '.join(plugins())}")
+    try:
+        find(name)
+    except LockstepError as error:
+        raise LockstepError(f"{path}: {key}: {error}") from None
 
 
 def _experiment(

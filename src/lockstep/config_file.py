@@ -107,8 +107,9 @@ class ConfigFile(Settings):
     results: Folder = Field(description="folder for the raw data of runs")
     reports: Folder = Field(description="folder for tables and pages")
     backends: Annotated[list[str], Field(min_length=1)] | Literal["all"] = Field(
-        default="all", description="names, or all that are found"
+        default="all", description="names, or all that are found; torch+compile is torch with an option"
     )
+    plugins: list[Folder] = Field(default=[], description="folders with further plugins, as backends/")
     devices: list[Device] = Field(default=["cpu"], min_length=1)
     seeds: Seeds = Field(min_length=1)
     conformance: Conformance = Conformance()

@@ -1,120 +1,77 @@
 """Which backends there are.  Finding one imports nothing; only `load` runs a plugin's code.
 
-A plugin is a folder with `backend.py` and `requirements.txt`: in `backends/` of the working
-directory, or named by an installed package under the entry-point group `lockstep.backends` (its value
-is the plugin's package).  Both are treated alike.  Where there is no `backends/`, the checkout's is taken.
-The reference ships with Lockstep; a folder of the same name in `backends/` stands in for it.
+A plugin is a folder with `backend.py` and `requirements.txt` (`plugin.py`), in one of these places:
+
+- `backends/` of the working directory; where there is none, the checkout's is taken
+- a folder that `$LOCKSTEP_BACKENDS` names, or the config: its key `plugins` adds to that variable
+- an installed package under the entry-point group `lockstep.backends`: its value is the plugin's package
+
+All are treated alike.  A plugin with a fault is among them and says what it is; it keeps no other from
+running.  The reference ships with Lockstep; a folder of the same name in `backends/` stands in for it.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import importlib.util
+import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from lockstep.backend import API, Backend
 from lockstep.errors import LockstepError
+from lockstep.plugin import Plugin, variant
 
 ENTRY_POINTS = "lockstep.backends"
+FOLDERS = "LOCKSTEP_BACKENDS"
+"""The variable with further folders, separated as in PATH; processes that are started inherit it."""
 REFERENCE = "numpy"
 """The backend that others are compared with."""
 
 
-@dataclass(frozen=True)
-class Plugin:
-    name: str
-    folder: Path
-
-    @cached_property
-    def runs_on(self) -> tuple[str, ...]:
-        """The devices that it is written for: `runs_on = ("cpu", "gpu")` at the top of its backend.py."""
-        try:
-            module = ast.parse((self.folder / "backend.py").read_text())
-            for line in module.body:
-                if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "runs_on":
-                    return tuple(ast.literal_eval(line.value))
-        except (OSError, SyntaxError, ValueError):
-            pass  # importing it will say what is wrong
-        return ("cpu",)
-
-    @cached_property
-    def requirements(self) -> list[Requirement]:
-        path = self.folder / "requirements.txt"
-        if not path.is_file():
-            return []
-        lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
-        try:
-            return [Requirement(line) for line in lines if line]
-        except InvalidRequirement as error:
-            raise LockstepError(f"{path}: {error}; write one requirement a line") from None
-
-    def versions(self) -> dict[str, str]:
-        """{distribution: version} of the requirements that are installed here."""
-        found = {requirement.name: version(requirement.name) for requirement in self.requirements}
-        return {name: here for name, here in found.items() if here}
-
-    def unusable(self, device: str) -> str | None:
-        """Why no cell of this backend can run on a device, found without importing; None if it can."""
-        if device not in self.runs_on:
-            return f"not written for {device}: it runs on {', '.join(self.runs_on)}"
-        return self.missing()
-
-    def missing(self) -> str | None:
-        """Which requirements are not installed, asked of the package metadata; None if all are.
-
-        Requirements with a marker (`tensorflow-cpu; platform_machine == "x86_64"`) are alternatives:
-        one of them is enough, whichever build a person chose.
-        """
-        if not (self.folder / "backend.py").is_file():
-            return f"not installed: there is no {self.folder / 'backend.py'}"
-        versions = self.versions()
-
-        def met(requirement: Requirement) -> bool:
-            version = versions.get(requirement.name)
-            return version is not None and requirement.specifier.contains(version, prereleases=True)
-
-        needed = [f"{r.name}{r.specifier}" for r in self.requirements if not r.marker and not met(r)]
-        options = [r for r in self.requirements if r.marker]
-        if options and not any(map(met, options)):
-            needed.append(" or ".join(f"{r.name}{r.specifier}" for r in options))
-        return f"not installed: {', '.join(needed)}" if needed else None
-
-
-@cache
-def version(distribution: str) -> str | None:
-    """Of what is installed; None if it is not.  Asked for every cell, and an answer takes a millisecond."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 @cache
 def plugins() -> dict[str, Plugin]:
-    """{name: plugin}, sorted by name with the reference first."""
+    """{name: plugin}, sorted by name with the reference first.
+
+    Raises LockstepError where $LOCKSTEP_BACKENDS names a folder that holds none.
+    """
     found: dict[str, Plugin] = {}
     for plugin in _everywhere():
         other = found.setdefault(plugin.name, plugin)
-        if other.folder != plugin.folder:
-            raise LockstepError(
-                f"two backends are called {plugin.name!r}: {other.folder} and {plugin.folder}; rename one"
-            )
+        if other.folder != plugin.folder and not other.clash:
+            clash = f"two backends are called {plugin.name!r}: {other.folder} and {plugin.folder}; rename one"
+            found[plugin.name] = replace(other, clash=clash)
     return {name: found[name] for name in sorted(found, key=lambda name: (name != REFERENCE, name))}
 
 
 def find(name: str) -> Plugin:
-    try:
-        return plugins()[name]
-    except KeyError:
-        raise LockstepError(f"unknown backend {name!r}; known: {', '.join(plugins())}") from None
+    """A plugin, or a variant of one: "torch+compile".  Raises LockstepError."""
+    known = plugins()
+    family, _, choices = name.partition("+")
+    if name in known:
+        return known[name]
+    if family not in known:
+        raise LockstepError(f"unknown backend {name!r}; known: {', '.join(known)}")
+    return variant(known[family], choices)
+
+
+def add(folders: Iterable[Path]) -> None:
+    """Find plugins in these folders too, in this process and in those that it starts."""
+    known = [*_named(), *(folder.resolve() for folder in folders)]
+    os.environ[FOLDERS] = os.pathsep.join(map(str, dict.fromkeys(known)))
+    plugins.cache_clear()
+
+
+def inside(folder: Path) -> list[Path]:
+    """The plugins' folders in a folder.  Raises LockstepError where there is none."""
+    found = sorted(path.parent.resolve() for path in folder.glob("*/backend.py"))
+    if not found:
+        raise LockstepError(f"{folder}: no plugin in it; name a folder of folders with a backend.py each")
+    return found
 
 
 def _everywhere() -> Iterator[Plugin]:
@@ -125,6 +82,11 @@ def _everywhere() -> Iterator[Plugin]:
     found = {path.parent.name: path.parent.resolve() for path in here.glob("*/backend.py")}
     for name, folder in ({REFERENCE: ours / REFERENCE} | found).items():
         yield Plugin(name, folder)
+    for place in _named():
+        try:
+            yield from (Plugin(folder.name, folder) for folder in inside(place))
+        except LockstepError as error:
+            raise LockstepError(f"${FOLDERS}: {error}") from None
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         # Only the top package is looked up: that of a submodule would be imported.
         top, *below = entry.value.partition(":")[0].split(".")
@@ -133,10 +95,16 @@ def _everywhere() -> Iterator[Plugin]:
         yield Plugin(entry.name, Path(places[0] if places else top, *below).resolve())
 
 
+def _named() -> list[Path]:
+    return [Path(folder).resolve() for folder in os.environ.get(FOLDERS, "").split(os.pathsep) if folder]
+
+
 def load(plugin: Plugin) -> type[Backend]:
     """Import the plugin and return its one subclass of Backend."""
-    module = _import(plugin)
     path = plugin.folder / "backend.py"
+    if plugin.problem:
+        raise LockstepError(plugin.problem)
+    module = _import(plugin)
     if getattr(module, "api", None) != API:
         raise LockstepError(
             f"{path}: api is {getattr(module, 'api', 'missing')}, this Lockstep needs `api = {API}`"
@@ -154,7 +122,7 @@ def load(plugin: Plugin) -> type[Backend]:
 
 
 def _import(plugin: Plugin) -> ModuleType:
-    name = f"lockstep_backend_{plugin.name.replace('-', '_')}"
+    name = f"lockstep_backend_{plugin.family.replace('-', '_')}"
     if name in sys.modules:
         return sys.modules[name]
     # Loaded as a package, so that backend.py can say `from .layers import ...`.

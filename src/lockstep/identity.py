@@ -16,8 +16,9 @@ from typing import Any
 from lockstep.config import Cell
 from lockstep.config_file import Attacks
 from lockstep.data import sources
-from lockstep.discovery import REFERENCE, find, version
+from lockstep.discovery import REFERENCE, find
 from lockstep.experiment import Experiment
+from lockstep.plugin import version
 
 TRAINING_PATH = (
     "adversarial",
@@ -52,6 +53,7 @@ TRAINING_PATH = (
     "identity",
     "inside",
     "optimizer",
+    "plugin",
     "process",
     "provenance",
     "results",

@@ -77,12 +77,12 @@ def smooth(subject: Subject) -> Check:
         losses.append(part.losses)
         state = part.state
     far = float(np.abs(np.concatenate(losses) - smooth_losses(subject.data, SMOOTH_STEPS)).max())
-    finite = np.isfinite(far)
+    finite, limit = np.isfinite(far), SMOOTH_LIMIT * subject.allowance
     return Check(
         tier="T4",
         quantity=f"loss, nats, {SMOOTH_STEPS} steps",
         measured=far if finite else None,
-        limit=SMOOTH_LIMIT,
-        verdict="in step" if far <= SMOOTH_LIMIT else "out of step",
-        note="smooth network in float32" if finite else "NaN or infinite",
+        limit=limit,
+        verdict="in step" if far <= limit else "out of step",
+        note=f"smooth network in {subject.precision}" if finite else "NaN or infinite",
     )

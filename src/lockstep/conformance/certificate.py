@@ -87,6 +87,8 @@ class Certificate(Settings):
     threads: int
     dtypes: list[str]
     """Those that the device has: without float64 the certificate covers float32 only."""
+    precision: str = "float32"
+    """Of the arithmetic of float32 runs: below float32, limits are wider and float64 says nothing."""
     tiers: list[str]
     checks: list[Check]
     diagnosis: Diagnosis | None = None
@@ -107,12 +109,15 @@ class Certificate(Settings):
         return next((verdict for verdict in WORST_FIRST if verdict in found), "cannot tell")
 
     @property
-    def float32_only(self) -> bool:
-        return bool(self.dtypes) and "float64" not in self.dtypes
+    def scope(self) -> str:
+        """What it is about, where that is less than float32 and float64."""
+        if self.precision != "float32":
+            return f"in {self.precision}"
+        return "float32 only" if self.dtypes and "float64" not in self.dtypes else ""
 
     @property
     def summary(self) -> str:
-        scope = ", float32 only" if self.float32_only else ""
+        scope = f", {self.scope}" if self.scope else ""
         return f"{self.verdict}{scope} ({', '.join(self.tiers)}; {self.seconds:.0f} s)"
 
     @property

@@ -61,7 +61,8 @@ def compare(subject: Subject, dtype: str, tiers: Sequence[str]) -> Found:
             found = Observation({}, error.stop)
         right = reference.observation(name)
         late = []
-        for check, quantity in _checks(name, found.tensors, right, dtype, training, found.stop is not None):
+        wide, ended = subject.allowance, found.stop is not None
+        for check, quantity in _checks(name, found.tensors, right, dtype, wide, training, ended):
             if check.tier not in tiers:
                 continue
             if check.verdict == "out of step":
@@ -85,7 +86,13 @@ def _observe(subject: Subject, dtype: str, name: str, training: bool) -> Observa
 
 
 def _checks(
-    spec: str, measured: Tensors, right: Tensors, dtype: str, training: bool, stopped: bool
+    spec: str,
+    measured: Tensors,
+    right: Tensors,
+    dtype: str,
+    allowance: float,
+    training: bool,
+    stopped: bool,
 ) -> Iterator[tuple[Check, str]]:
     for quantity, expected in right.items():
         trained = is_training(quantity)
@@ -93,7 +100,7 @@ def _checks(
             continue
         tier = "T3" if dtype == "float32" else "T2" if trained else "T1"
         line = next(text for start, text in LINES.items() if quantity.startswith(start))
-        limit = 0.0 if line == LINES["dump "] else LIMITS[tier]
+        limit = 0.0 if line == LINES["dump "] else LIMITS[tier] * allowance
         value = measured.get(quantity, MISSING)
         far = distance_of(quantity, value, expected)
         problem = f": {what_is_wrong(value, expected)}" if quantity in measured else ": missing"
@@ -142,7 +149,7 @@ def _diagnose(
         cause = mistakes.of_training(stage, kind, found, expected, TRAINED[name])
         layer = "train_steps" if kind == "loss" else "Adam"
         return Diagnosis(spec=name, layer=layer, quantity=f"{kind}, {stage}", cause=cause)
-    limit = LIMITS["T3" if dtype == "float32" else "T1"]
+    limit = LIMITS["T3" if dtype == "float32" else "T1"] * subject.allowance
     place = localise(subject.worker(dtype), NUMPY, ALL[name], reference.problem(name), limit)
     if place is None:
         cause = WHOLE.get(quantity, "")

@@ -85,6 +85,8 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
     try:
         _require_device(subject)
         dtypes = subject.worker("float32").call(_dtypes, request.device)
+        if plugin.precision != "float32":
+            dtypes = ["float32"]
         if _measure(request, subject, dtypes, references, findings):
             environment = subject.worker("float32").call(_environment)
     except Stopped as stopped:
@@ -96,6 +98,7 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
         device=request.device,
         threads=THREADS,
         dtypes=dtypes,
+        precision=plugin.precision,
         tiers=list(request.tiers),
         checks=sorted(findings.checks, key=lambda check: (check.verdict == "not yet", check.tier)),
         diagnosis=findings.diagnosis,
@@ -138,7 +141,7 @@ def _measure(
     if "T5" in request.tiers:
         known = _travels(request, subject, references)
         checks, findings.curves = travel.measure(subject, known, dtypes, request.steps)
-        findings.checks += checks
+        findings.checks += _judged(subject, checks)
     if "T6" in request.tiers:
         outcomes = _outcomes(request, subject, references)
         if request.is_reference:
@@ -148,8 +151,24 @@ def _measure(
             findings.checks += checks
     if "T7" in request.tiers:
         attacked = _attacked(subject, references)
-        findings.checks += [_itself("T7")] if request.is_reference else attacks.measure(subject, attacked)
+        if request.is_reference:
+            findings.checks.append(_itself("T7"))
+        else:
+            findings.checks += _judged(subject, attacks.measure(subject, attacked))
     return True
+
+
+def _judged(subject: Subject, checks: list[Check]) -> list[Check]:
+    """T5 and T7 measure what the last bits of float32 do; of less precise arithmetic they are reported."""
+    if subject.precision == "float32":
+        return checks
+    note = f"limits are of float32, this is {subject.precision}"
+    return [
+        check.model_copy(update={"limit": None, "verdict": "reported", "note": f"{note}; {check.note}"})
+        if check.measured is not None
+        else check
+        for check in checks
+    ]
 
 
 def _itself(tier: str) -> Check:
@@ -160,7 +179,8 @@ def _in_float64(request: Request, subject: Subject, dtypes: list[str]) -> Found:
     tiers = [tier for tier in request.tiers if tier in ("T1", "T2")]
     if "float64" in dtypes:
         return step_zero.compare(subject, "float64", tiers)
-    note = f"{request.device} has no float64: this certificate covers float32 only"
+    lacks = request.device if subject.precision == "float32" else subject.precision
+    note = f"{lacks} has no float64: this certificate covers float32 only"
     return Found(
         [Check(tier=t, quantity="float64", measured=None, verdict="reported", note=note) for t in tiers]
     )

@@ -136,8 +136,10 @@ def stop(error: BaseException, folder: Path) -> Stop:
 @lru_cache(1)
 def _make(backend: str, dtype: str, device: str, threads: int, spec: Spec, adam: Adam) -> Backend:
     """Built once for calls that follow each other: frameworks compile for each new one."""
-    cls = _complete(discovery.load(discovery.find(backend)))
-    return cls(spec, adam, device=device, dtype=dtype, threads=threads, deterministic=True)
+    plugin = discovery.find(backend)
+    cls = _complete(discovery.load(plugin))
+    more = plugin.options
+    return cls(spec, adam, device=device, dtype=dtype, threads=threads, deterministic=True, **more)
 
 
 class _Unwritten(NotImplementedError):

@@ -67,8 +67,13 @@ class Certified:
         return next((made.diagnosis for made in self.certificates.values() if made.diagnosis), None)
 
     @property
-    def float32_only(self) -> bool:
-        return any(made.float32_only for made in self.certificates.values())
+    def scope(self) -> str:
+        """What the certificates are about, where that is less than float32 and float64."""
+        return next((made.scope for made in self.certificates.values() if made.scope), "")
+
+    @property
+    def full_precision(self) -> bool:
+        return all(made.precision == "float32" for made in self.certificates.values())
 
     @property
     def is_reference(self) -> bool:
@@ -117,7 +122,7 @@ class Certified:
         judged = [v for v in WORST_FIRST if v != "reported" or self.worst == v]
         tiers = {v: [tier for tier in TIERS if found[tier] == v] for v in judged}
         parts = [f"{v} in {text.tiers(names)}" for v, names in tiers.items() if names]
-        return "; ".join([*parts, *(["float32 only"] if self.float32_only else [])])
+        return "; ".join([*parts, *([self.scope] if self.scope else [])])
 
     @property
     def summary(self) -> str:

@@ -45,7 +45,7 @@ def mark(verdict: str) -> Markup:
 def overview(results: Results, certified: Sequence[Certified]) -> Grid:
     rows = [
         (
-            chip(results, each.side) + (" (float32 only)" if each.float32_only else ""),
+            chip(results, each.side) + (f" ({each.scope})" if each.scope else ""),
             *(mark(_word(each, tier)) for tier in TIERS),
         )
         for each in certified
@@ -58,12 +58,14 @@ def _word(each: Certified, tier: str) -> str:
     verdict = each.verdict(tier)
     if verdict != "reported":
         return verdict
-    return "the reference" if each.is_reference else "float32 only" if each.float32_only else verdict
+    return "the reference" if each.is_reference else each.scope or verdict
 
 
 def tiers(certified: Sequence[Certified]) -> Grid:
+    # Of less precise arithmetic the limits are wider.
+    checks = [check for each in certified if each.full_precision for check in each.checks]
     rows = [
-        (tier, what.replace("`", ""), _limits([c for e in certified for c in e.checks if c.tier == tier]))
+        (tier, what.replace("`", ""), _limits([check for check in checks if check.tier == tier]))
         for tier, what in MEASURES.items()
     ]
     return Grid(("tier", "what it compares with the reference", "limit"), 3, [Group(rows=rows)])
