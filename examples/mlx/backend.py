@@ -1,7 +1,7 @@
 """MLX, Apple's array library, on a CPU: `pip install "mlx[cpu]"`.
 
-An array of MLX is a recipe until something evaluates it.  `train_steps` writes a step down, sends it off with
-`async_eval`, so that the recipe does not grow, and writes down the next while that one is computed.
+An array of MLX is a recipe until something evaluates it.  `train_steps` evaluates each step: the recipe of the
+weights would grow with every one.
 
 `threads` and `deterministic` change nothing: an operation runs on one thread, always in the same order.
 `mx.compile` is left out: it calls the machine's C++ compiler, and the time goes into matrix products.
@@ -52,7 +52,7 @@ class MLXBackend(Backend):
             step_noise = {name: draw[k] for name, draw in noise.items()}
             (_, out), gradients = self._gradients(images[k], targets[k], step_masks, step_noise)
             self._adam(gradients, *scales[k])
-            mx.async_eval(out, self.weights, self.m, self.v)
+            mx.eval(out, self.weights, self.m, self.v)
             logits.append(out)
         return mx.stack(logits)
 
