@@ -27,14 +27,13 @@ def example(request, monkeypatch):
     """The name of an example that is found and installed."""
     monkeypatch.setenv("LOCKSTEP_BACKENDS", str(ROOT / "examples"))
     discovery.plugins.cache_clear()
-    yield installed(request.param)
-    discovery.plugins.cache_clear()
-
-
-def installed(name: str) -> str:
-    if reason := discovery.find(name).unusable("cpu"):
-        pytest.skip(f"{name}: {reason}")
-    return name
+    reason = discovery.find(request.param).unusable("cpu")
+    try:
+        if reason:
+            pytest.skip(f"{request.param}: {reason}")
+        yield request.param
+    finally:
+        discovery.plugins.cache_clear()
 
 
 def test_an_example_is_in_step_with_the_reference(example, digits):

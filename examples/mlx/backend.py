@@ -1,7 +1,7 @@
 """MLX, Apple's array library, on a CPU: `pip install "mlx[cpu]"`.
 
-An array of MLX is a recipe until something evaluates it.  `train_steps` evaluates each step: the recipe of the
-weights would grow with every one.
+An array of MLX is a recipe until something evaluates it.  `train_steps` evaluates each step, so that the
+recipe of the weights does not grow.
 
 `threads` and `deterministic` change nothing: an operation runs on one thread, always in the same order.
 `mx.compile` is left out: it calls the machine's C++ compiler, and the time goes into matrix products.
