@@ -14,6 +14,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 REQUIREMENTS := $(wildcard backends/*/requirements.txt)
+EXAMPLES := $(wildcard examples/*/requirements.txt)
 OPTIONS := --config $(CONFIG) $(if $(BACKENDS),--backends $(BACKENDS))
 
 .PHONY: reproduce test check install clean
@@ -40,12 +41,14 @@ check: install
 install: .venv/installed
 
 # The stamp is written last: an interrupted installation is taken up again.
-.venv/installed: pyproject.toml constraints.txt $(REQUIREMENTS)
+.venv/installed: pyproject.toml constraints.txt $(REQUIREMENTS) $(EXAMPLES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lockstep needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=python3.x")'
 	$(PYTHON) -m venv .venv
 	@echo "installing into .venv; a few minutes and about 4 GB, once"
 	@python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		$(addprefix --requirement ,$(REQUIREMENTS)) --editable '.[test,oracle,peers]'
+	@python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --only-binary :all: \
+		$(addprefix --requirement ,$(EXAMPLES)) || echo "left out, no wheels for this machine: $(EXAMPLES)"
 	@touch $@
 
 clean:
