@@ -49,6 +49,7 @@ TRAINING_PATH = (
     "errors",
     "evaluation",
     "experiment",
+    "gpu",
     "identity",
     "inside",
     "optimizer",
