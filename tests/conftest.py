@@ -24,6 +24,9 @@ from lockstep.spec import Activation, Conv2D, Dense, Flatten, Spec
 ROOT = Path(__file__).parents[1]
 os.chdir(ROOT)  # `backends/` of this checkout is the one that is found
 
+NO_CUPY = pytest.mark.skipif(find("numpy").unusable("gpu") is None, reason="CuPy is installed here")
+"""For tests of a backend that cannot run on a GPU: NumPy is one where CuPy is not installed."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `backend` runs for every discovered one; not installed is a skip that says why."""

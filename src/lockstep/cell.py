@@ -183,7 +183,7 @@ def _timed(times: dict[str, Any], name: str) -> Iterator[None]:
 def load_backend(cell: Cell) -> type[Backend]:
     plugin = discovery.find(cell.backend)
     if reason := plugin.unusable(cell.device):
-        raise LockstepError(f"backend {cell.backend}: {reason}; see {plugin.folder}/requirements.txt")
+        raise LockstepError(f"backend {cell.backend}: {reason}; see the requirements in {plugin.folder}")
     if cell.device == "cpu":
         process.hide_gpus()
     return discovery.load(plugin)

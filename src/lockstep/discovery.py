@@ -47,7 +47,15 @@ class Plugin:
 
     @cached_property
     def requirements(self) -> list[Requirement]:
-        path = self.folder / "requirements.txt"
+        return self._listed("requirements.txt")
+
+    @cached_property
+    def gpu_requirements(self) -> list[Requirement]:
+        """What it needs on a GPU beside them; most frameworks need nothing."""
+        return self._listed("requirements-gpu.txt")
+
+    def _listed(self, file: str) -> list[Requirement]:
+        path = self.folder / file
         if not path.is_file():
             return []
         lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
@@ -56,35 +64,38 @@ class Plugin:
         except InvalidRequirement as error:
             raise LockstepError(f"{path}: {error}; write one requirement a line") from None
 
-    def versions(self) -> dict[str, str]:
-        """{distribution: version} of the requirements that are installed here."""
-        found = {requirement.name: version(requirement.name) for requirement in self.requirements}
+    def versions(self, device: str = "cpu") -> dict[str, str]:
+        """{distribution: version} of the requirements on a device that are installed here."""
+        needed = self.requirements + (self.gpu_requirements if device == "gpu" else [])
+        found = {requirement.name: version(requirement.name) for requirement in needed}
         return {name: here for name, here in found.items() if here}
 
     def unusable(self, device: str) -> str | None:
         """Why no cell of this backend can run on a device, found without importing; None if it can."""
         if device not in self.runs_on:
             return f"not written for {device}: it runs on {', '.join(self.runs_on)}"
-        return self.missing()
+        return self.missing(device)
 
-    def missing(self) -> str | None:
+    def missing(self, device: str = "cpu") -> str | None:
         """Which requirements are not installed, asked of the package metadata; None if all are.
 
         Requirements with a marker (`tensorflow-cpu; platform_machine == "x86_64"`) are alternatives:
-        one of them is enough, whichever build a person chose.
+        one of them is enough in each file, whichever build a person chose.
         """
         if not (self.folder / "backend.py").is_file():
             return f"not installed: there is no {self.folder / 'backend.py'}"
-        versions = self.versions()
+        versions = self.versions(device)
 
         def met(requirement: Requirement) -> bool:
             version = versions.get(requirement.name)
             return version is not None and requirement.specifier.contains(version, prereleases=True)
 
-        needed = [f"{r.name}{r.specifier}" for r in self.requirements if not r.marker and not met(r)]
-        options = [r for r in self.requirements if r.marker]
-        if options and not any(map(met, options)):
-            needed.append(" or ".join(f"{r.name}{r.specifier}" for r in options))
+        needed: list[str] = []
+        for listed in (self.requirements, self.gpu_requirements if device == "gpu" else []):
+            needed += [f"{r.name}{r.specifier}" for r in listed if not r.marker and not met(r)]
+            options = [r for r in listed if r.marker]
+            if options and not any(map(met, options)):
+                needed.append(" or ".join(f"{r.name}{r.specifier}" for r in options))
         return f"not installed: {', '.join(needed)}" if needed else None
 
 

@@ -78,7 +78,7 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
     """
     plugin = discovery.find(request.backend)
     if reason := plugin.unusable(request.device):
-        raise LockstepError(f"backend {request.backend}: {reason}; see {plugin.folder}/requirements.txt")
+        raise LockstepError(f"backend {request.backend}: {reason}; see the requirements in {plugin.folder}")
     with gpu.held(request.device) as its_gpu:  # for its workers too
         return _certificate(request, plugin, data, references, advance, its_gpu)
 
@@ -116,7 +116,7 @@ def _certificate(
         curves=findings.curves,
         pairs=findings.pairs,
         environment=environment,
-        versions=plugin.versions(),
+        versions=plugin.versions(request.device),
         hash=conformance_hash(request.backend, request.device, request.tiers, request.steps, request.pairs),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - began, 1),
