@@ -13,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
+from conftest import BOTH, ROOT
 
 from lockstep import gpu
 from lockstep.gpu import HELD, VISIBLE, Gpu, held, usable
@@ -147,3 +149,40 @@ def test_a_lock_may_be_taken_by_whoever_runs_here_next(machine):
     with held("gpu"):
         (lock,) = (machine.parents[1] / "locks").iterdir()
         assert (lock.name, lock.stat().st_mode & 0o777) == ("lockstep-GPU-0000-aaaa.lock", 0o666)
+
+
+def benchmark(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "benchmarks/gpu.py"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def test_the_benchmark_of_a_gpu_needs_one(tmp_path, monkeypatch):
+    monkeypatch.setenv(VISIBLE, "")
+    done = benchmark(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "gpu.py: no GPU to be used: nvidia-smi names none that $CUDA_VISIBLE_DEVICES leaves\n"
+    )
+
+
+def test_the_benchmark_of_a_gpu_prints_a_table(tmp_path):
+    (tmp_path / "backends/both").mkdir(parents=True)
+    (tmp_path / "backends/both/backend.py").write_text(BOTH)
+    layers = [{"kind": "flatten"}, {"kind": "dense", "units": 10}]
+    base = {
+        "data": {"train_size": 200},
+        "model": {"layers": layers},
+        "training": {"epochs": 2, "batch_size": 20},
+    }
+    config = {"results": "results/a", "reports": "reports/a", "seeds": [0], "base": base}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config | {"experiments": {"tiny": {}}}))
+    done = benchmark(tmp_path, "--config", "tiny.yaml", "--backends", "both", "--tier", "T3")
+    assert done.returncode == 0, done.stderr
+    *_, header, _, row = done.stdout.splitlines()
+    found = dict(zip(header.split(" | "), row.split(" | "), strict=True))
+    assert (found["| backend"], found["epochs"]) == ("| both", "2")
+    assert found["in step"].startswith("in step (T3; ")
+    assert float(found["training, s"]) > 0
+    assert str(GPUS[0]) in done.stdout
+    made = tmp_path / "results/gpu/cells/tiny/both/gpu/seed-0/provenance.json"
+    assert json.loads(made.read_text())["machine"]["gpu"]["uuid"] == GPUS[0].uuid

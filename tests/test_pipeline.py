@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import BOTH
 from PIL import Image
 
 from lockstep.conformance.certificate import FILES, read
@@ -170,24 +171,6 @@ def test_speed_is_measured_alone_and_again_after_an_edit_of_a_backend(house, mon
     backend.write_text(backend.read_text() + "\n# an edit\n")
     edited = snakemake(house, "--dry-run", "results/tiny/speed/threads-1.json")
     assert "rule throughput:" in edited.stdout
-
-
-BOTH = """
-from lockstep import discovery
-
-api = 1
-runs_on = ("cpu", "gpu")
-Numpy = discovery.load(discovery.find("numpy"))
-
-
-class Both(Numpy):
-    def __init__(self, *arguments, device, **settings):
-        super().__init__(*arguments, device="cpu", **settings)
-
-    @classmethod
-    def devices(cls):
-        return ("cpu", "gpu")
-"""
 
 
 def test_one_job_a_gpu(house, monkeypatch):
