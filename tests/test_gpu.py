@@ -55,7 +55,7 @@ def start(seconds: float) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def first_line(process: subprocess.Popen[str]) -> str:
+def next_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout
     return process.stdout.readline().strip()
 
@@ -68,7 +68,7 @@ def test_of_more_processes_than_gpus_no_two_hold_the_same_at_once():
         times = sorted((start, end) for visible, _, start, end in rows if visible == uuid)
         assert all(end <= start for (_, end), (start, _) in pairwise(times))
     waited = [lines[0] for lines in answers if len(lines) == 3]
-    assert set(waited) == {"all 2 GPUs are held by other runs of Lockstep; waiting for one to end"}
+    assert set(waited) == {"gpu: all 2 are held by other runs of Lockstep; waiting"}
     assert {row[1] for row in rows} == {str(each) for each in GPUS}
     assert str(GPUS[0]) == "Some GPU 0 (index 0, GPU-0000-aaaa, driver 580.65)"
 
@@ -76,13 +76,13 @@ def test_of_more_processes_than_gpus_no_two_hold_the_same_at_once():
 def test_a_killed_process_frees_its_gpu(monkeypatch):
     monkeypatch.setenv(VISIBLE, "1")
     killed = start(60)
-    assert first_line(killed) == "holds"
+    assert next_line(killed) == "holds"
     waiting = start(0)
-    assert first_line(waiting) == "the GPU is held by other runs of Lockstep; waiting for one to end"
+    assert next_line(waiting) == "gpu: held by another run of Lockstep; waiting"
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    assert first_line(waiting) == "holds"
-    assert json.loads(waiting.communicate(timeout=60)[0])[0] == GPUS[1].uuid
+    assert next_line(waiting) == "holds"
+    assert json.loads(next_line(waiting))[0] == GPUS[1].uuid
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_what_a_holder_starts_shares_its_gpu_and_does_not_wait():
     with held("gpu") as mine, held("gpu") as inner:
         assert inner == mine
         child = start(0)
-        assert first_line(child) == "holds"
-        assert json.loads(child.communicate(timeout=60)[0])[:2] == [mine.uuid, str(mine)]
+        assert next_line(child) == "holds"
+        assert json.loads(next_line(child))[:2] == [mine.uuid, str(mine)]
 
 
 def test_of_a_cpu_nothing_is_held():

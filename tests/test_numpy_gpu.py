@@ -81,8 +81,13 @@ def test_what_it_says_of_itself():
     assert backend.peak_memory() == 7
 
 
-def test_without_a_gpu_it_says_so(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", None)  # `import cupy` fails
+@pytest.mark.parametrize("installed", [True, False])
+def test_without_a_gpu_it_says_so(installed, monkeypatch):
+    if installed:
+        monkeypatch.setattr(sys.modules["cupy"].cuda, "is_available", lambda: False)
+    else:
+        monkeypatch.setitem(sys.modules, "cupy", None)  # `import cupy` fails
+    assert "gpu" not in NumpyBackend.environment()
     assert NumpyBackend.devices() == ("cpu",)
     with pytest.raises(LockstepError, match="no device 'gpu' for this backend here; it can use: cpu"):
         on_gpu("float32")(SPECS["no convolution"], Adam())

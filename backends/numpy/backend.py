@@ -117,7 +117,8 @@ class NumpyBackend(Backend):
             for pool in threadpool_info()
         ]
         found = {"numpy": np.__version__, "blas": ", ".join(blas), "machine": platform.machine()}
-        return found | (_gpu_environment(cupy) if (cupy := sys.modules.get("cupy")) else {})
+        cupy = sys.modules.get("cupy")
+        return found | (_gpu_environment(cupy) if cupy and cupy.cuda.is_available() else {})
 
     def _noisy(self, noise):
         return {name: w + noise[name] if noise and name in noise else w for name, w in self.weights.items()}

@@ -124,7 +124,7 @@ def _first_free(gpus: Sequence[Gpu]) -> tuple[Gpu, FileLock]:
                 continue
             return gpu, lock
         if not said:
-            which = "the GPU is" if len(gpus) == 1 else f"all {len(gpus)} GPUs are"
-            print(f"{which} held by other runs of Lockstep; waiting for one to end", flush=True)
+            which = "held by another run" if len(gpus) == 1 else f"all {len(gpus)} are held by other runs"
+            print(f"gpu: {which} of Lockstep; waiting", flush=True)
             said = True
         time.sleep(PATIENCE)
