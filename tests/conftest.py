@@ -24,6 +24,26 @@ from lockstep.spec import Activation, Conv2D, Dense, Flatten, Spec
 ROOT = Path(__file__).parents[1]
 os.chdir(ROOT)  # `backends/` of this checkout is the one that is found
 
+NO_CUPY = pytest.mark.skipif(find("numpy").unusable("gpu") is None, reason="CuPy is installed here")
+"""For tests of a backend that cannot run on a GPU: NumPy is one where CuPy is not installed."""
+BOTH = """
+from lockstep import discovery
+
+api = 1
+runs_on = ("cpu", "gpu")
+Numpy = discovery.load(discovery.find("numpy"))
+
+
+class Both(Numpy):
+    def __init__(self, *arguments, device, **settings):
+        super().__init__(*arguments, device="cpu", **settings)
+
+    @classmethod
+    def devices(cls):
+        return ("cpu", "gpu")
+"""
+"""A plugin that computes on a CPU and says that it is a GPU."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `backend` runs for every discovered one; not installed is a skip that says why."""

@@ -230,7 +230,28 @@ def test_unknown_names_list_what_is_known():
 def test_devices_are_read_without_running_the_plugin(tmp_path):
     mine = plugin(tmp_path, 'runs_on = ("cpu", "gpu")\nraise SystemExit')
     assert mine.unusable("gpu") is None
-    assert discovery.find(discovery.REFERENCE).unusable("gpu") == "not written for gpu: it runs on cpu"
+    (tmp_path / "other").mkdir()
+    other = plugin(tmp_path / "other", "raise SystemExit")
+    assert other.unusable("gpu") == "not written for gpu: it runs on cpu"
+
+
+def test_a_gpu_may_need_more_than_a_cpu(tmp_path):
+    mine = plugin(tmp_path, 'runs_on = ("cpu", "gpu")', 'numpy\nrich; os_name == "posix"\n')
+    (mine.folder / "requirements-gpu.txt").write_text(
+        'no-such-cupy; os_name == "posix"\nnor-this; os_name == "posix"\npytest\n'
+    )
+    assert mine.unusable("cpu") is None
+    assert mine.unusable("gpu") == "not installed: no-such-cupy or nor-this"
+    assert (set(mine.versions()), set(mine.versions("gpu"))) == (
+        {"numpy", "rich"},
+        {"numpy", "rich", "pytest"},
+    )
+
+
+def test_numpy_needs_cupy_on_a_gpu_and_nothing_more_on_a_cpu():
+    reference = discovery.find(discovery.REFERENCE)
+    assert [need.name for need in reference.requirements("cpu")[0]] == ["numpy", "threadpoolctl"]
+    assert {need.name for need in reference.requirements("gpu")[1]} >= {"cupy-cuda12x", "cupy-cuda13x"}
 
 
 def test_an_installed_package_is_found_by_its_entry_point_without_importing(tmp_path, monkeypatch):

@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import BOTH
 from PIL import Image
 
 from lockstep.conformance.certificate import FILES, read
@@ -169,6 +171,38 @@ def test_speed_is_measured_alone_and_again_after_an_edit_of_a_backend(house, mon
     backend.write_text(backend.read_text() + "\n# an edit\n")
     edited = snakemake(house, "--dry-run", "results/tiny/speed/threads-1.json")
     assert "rule throughput:" in edited.stdout
+
+
+def test_one_job_a_gpu(house, monkeypatch):
+    """A plugin that says that it computes on a GPU, and an nvidia-smi that says that there is one."""
+    (house / "backends/both").mkdir()
+    (house / "backends/both/backend.py").write_text(BOTH)
+    (house / "bin").mkdir()
+    (house / "bin/nvidia-smi").write_text("#!/bin/sh\necho '0, GPU-1234, Some GPU, 580.65'\n")
+    (house / "bin/nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(house))
+    monkeypatch.setenv("PATH", f"{house / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    attacks = {"images": 10, "steps": 1, "eps": [0.1], "shown": 0.1}
+    write(house, {"tiny": {}, "other": {"training": {"epochs": 2}}}, tiers=["T1"], attacks=attacks, speed={})
+    config = house / "config/config.yaml"
+    text = config.read_text().replace("seeds:", "backends: [numpy, both]\ndevices: [cpu, gpu]\nseeds:")
+    config.write_text(text)
+    plan = snakemake(house, "--dry-run").stdout
+    jobs = re.findall(r"^rule (\w+):\n((?: {4}.+\n)+)", plan, re.MULTILINE)
+    on_gpu = [rule for rule, job in jobs if re.search(r"wildcards: .*(device=gpu|timing=gpu-)", job)]
+    assert Counter(on_gpu) == {"train": 2, "attack": 2, "transfer": 1, "verify": 1, "throughput": 1}
+    assert on_gpu == [rule for rule, job in jobs if re.search(r"resources: .*\bgpu=1\b", job)]
+
+    cells = [METRICS.format(name, "both").replace("/cpu/", "/gpu/") for name in ("tiny", "other")]
+    done = snakemake(house, *(f"results/tiny/{cell}" for cell in cells))
+    assert done.returncode == 0, done.stderr
+    for cell in cells:
+        made = json.loads((house / "results/tiny" / cell).with_name("provenance.json").read_text())
+        gpu = {"index": "0", "uuid": "GPU-1234", "name": "Some GPU", "driver": "580.65"}
+        assert made["machine"]["gpu"] == gpu
+        log = house / "results/tiny/logs/train" / Path(cell).parent.relative_to("cells").with_suffix(".log")
+        assert "waiting" not in log.read_text(), "the profile's gpu: 1 lets no second job start"
 
 
 def test_the_proof_is_part_of_the_pipeline_and_being_out_of_step_a_result(house):

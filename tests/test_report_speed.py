@@ -271,6 +271,27 @@ def test_batch_sizes_and_older_files(config: Config, tmp_path: Path):
     assert "Disturbed. While" not in text
 
 
+def test_times_of_a_gpu_stand_beside_those_of_the_cpu(config: Config, tmp_path: Path):
+    both = replace(config, devices=("cpu", "gpu"), results=tmp_path / "results", reports=tmp_path / "reports")
+    write_json(both.speed_file(1), timed(config, 1, CLEAR))
+    on_gpu = timed(config, 1, {"alpha": (9000, 9100, 9050), "beta": (4000, 4100, 4050)})
+    on_gpu |= {"device": "gpu", "machine": MACHINE | {"gpu": {"index": "0", "name": "Some GPU"}}}
+    write_json(both.speed_file(1, "gpu"), on_gpu)
+    assert both.speed_file(1, "gpu").name == "gpu-threads-1.json"
+    made = build(runs.read(both))
+    text = plain(made.with_name("speed.html"))
+    assert re.search(r"With 1 thread beta trains .* With 1 thread and a GPU alpha trains fastest", text)
+    assert "Some GPU" in text
+    assert "2 threads and a GPU: not timed: none of the backends can run here" in text
+    frame = table(made, "speed")
+    assert set(frame.device) == {"cpu", "gpu"}
+    assert (made.parent / "tables/speed_gpu_threads_1.tex").is_file()
+    assert "1 thread and a GPU" not in plain(made.with_name("speed.html")).partition("What more threads")[2]
+    write_json(both.speed_file(1, "gpu"), on_gpu | {"device": "cpu"})
+    (wrong,) = (each for each in files.read(runs.read(both)).every if each.path == both.speed_file(1, "gpu"))
+    assert wrong.reason == "stale: timed with device cpu, not the config's gpu; run snakemake again"
+
+
 def test_a_far_interval_ends_in_an_arrow(config: Config):
     made = timings(config, timed(config, 1, CLEAR, {"beta": (1000, 4000)}))
     (beside,) = peers._dots(made, made.usable[0])

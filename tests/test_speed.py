@@ -16,6 +16,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from conftest import NO_CUPY
 from filelock import FileLock
 
 from lockstep import config as configs
@@ -289,7 +290,7 @@ def test_the_command_times_every_phase_by_pytest_benchmark(small, tmp_path, monk
         (["numpy", "--threads", "0"], "--threads 0: give 1 or more"),
         (["numpy", "--rounds", "0"], "--rounds 0: give 1 or more"),
         (["numpy", "--batch-size", "500"], "batches of 500: there are 200 training images"),
-        (["numpy", "--device", "gpu"], "none of numpy can run on gpu here"),
+        pytest.param(["numpy", "--device", "gpu"], "none of numpy can run on gpu here", marks=NO_CUPY),
         (["numpy", "--peers"], "--peers: the scripts train the classroom's network"),
     ],
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from conftest import NO_CUPY
 
 from lockstep import cell as cells
 from lockstep import config as configs
@@ -266,10 +267,11 @@ def test_a_backend_that_breaks_its_contract_is_told(tmp_path, monkeypatch):
             cells.run(config, cell, Watcher())
 
 
+@NO_CUPY
 def test_a_device_that_is_not_there_is_named(tmp_path):
     config, _ = tiny(tmp_path)
     cell = config.cell("tiny", "numpy", "gpu", 0)
-    with pytest.raises(LockstepError, match="backend numpy: not written for gpu: it runs on cpu"):
+    with pytest.raises(LockstepError, match="backend numpy: not installed: cupy-cuda12x or"):
         cells.run(config, cell, Watcher())
     with pytest.raises(LockstepError, match="no device 'gpu' for this backend here; it can use: cpu"):
         cells.build(discovery.load(discovery.find("numpy")), cell)

@@ -49,7 +49,10 @@ try:
     SOURCES = {name: freshness.of_source(CONFIG, name) for name in CONFIG.sources}
     PROOF = [CONFIG.certificate(*key) for key in freshness.certificates(CONFIG)]
     TIMINGS = {
-        str(timing.threads): (timing, freshness.of_speed(CONFIG, timing))
+        CONFIG.speed_file(timing.threads, timing.device).stem: (
+            timing,
+            freshness.of_speed(CONFIG, timing),
+        )
         for timing in freshness.timings(CONFIG)
     }
 except (LockstepError, OSError) as error:
@@ -71,7 +74,7 @@ ATTACKS = [
     for name in ATTACK_STAMPS
     for output in robustness.OUTPUTS
 ] + sorted({transfer.path(CONFIG, cell.backend, cell.device) for cell in TRANSFERRED})
-SPEED = [CONFIG.speed_file(timing.threads) for timing, _ in TIMINGS.values()]
+SPEED = [CONFIG.results / "speed" / f"{name}.json" for name in TIMINGS]
 DATA = RESULTS / "data/{source}"
 REPORT = CONFIG.reports / "index.html"
 CELL = "{experiment}/{backend}/{device}/seed-{seed}"
@@ -99,24 +102,31 @@ def stamp_of_attack(wildcards):
 
 
 def stamp_of_speed(wildcards):
-    return TIMINGS[wildcards.threads][1]
+    return TIMINGS[wildcards.timing][1]
 
 
 def data_of_speed(wildcards):
-    timing, _ = TIMINGS[wildcards.threads]
+    timing, _ = TIMINGS[wildcards.timing]
     folder = CONFIG.data_path(timing.experiment.data.source)
     return [folder / name for name in store.FILES]
 
 
 def options_of_speed(wildcards):
-    timing, _ = TIMINGS[wildcards.threads]
+    timing, _ = TIMINGS[wildcards.timing]
     size = timing.experiment.training.batch_size
     peers = " --peers" if timing.peers else ""
-    return f"--batch-size {size} --rounds {timing.rounds}{peers}"
+    return (
+        f"--device {timing.device} --threads {timing.threads}"
+        f" --batch-size {size} --rounds {timing.rounds}{peers}"
+    )
 
 
 def backends_of_speed(wildcards):
-    return list(TIMINGS[wildcards.threads][0].backends)
+    return list(TIMINGS[wildcards.timing][0].backends)
+
+
+def gpus_of_speed(wildcards):
+    return int(TIMINGS[wildcards.timing][0].device == "gpu")
 
 
 def stamp_of(backend, device, name):

@@ -1,4 +1,4 @@
-# The backends are timed in turn, one job for each number of threads.  It takes all cores, so that nothing else
+# The backends are timed in turn, one job for each device and number of threads.  It takes all cores, so that nothing else
 # runs beside it, and waits for the other jobs that are ready: it needs the data alone.
 
 
@@ -7,21 +7,22 @@ rule throughput:
         data=data_of_speed,
         stamp=stamp_of_speed,
     output:
-        figures=RESULTS / "speed/threads-{threads}.json",
-        processes=directory(RESULTS / "speed/threads-{threads}"),
+        figures=RESULTS / "speed/{timing}.json",
+        processes=directory(RESULTS / "speed/{timing}"),
     log:
-        RESULTS / "logs/speed/threads-{threads}.log",
+        RESULTS / "logs/speed/{timing}.log",
     wildcard_constraints:
-        threads="[0-9]+",
+        timing="(gpu-)?threads-[0-9]+",
     priority: -1
     conda:
         "envs/lockstep.yaml"
     threads: lambda wildcards: workflow.cores
     resources:
+        gpu=gpus_of_speed,
         config=str(CONFIG.path),
     params:
         backends=backends_of_speed,
         options=options_of_speed,
     shell:
-        "lockstep time {params.backends:q} --threads {wildcards.threads:q} {params.options}"
+        "lockstep time {params.backends:q} {params.options}"
         " --config {resources.config:q} --json {output.figures:q} --keep {output.processes:q} > {log:q} 2>&1"

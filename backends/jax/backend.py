@@ -17,17 +17,19 @@ from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, 
 api = 1
 runs_on = ("cpu", "gpu")
 
+DETERMINISTIC = "--xla_gpu_exclude_nondeterministic_ops=true --xla_gpu_autotune_level=0"
+"""Nothing that adds in an order of its own, and no kernel chosen by how fast it happened to run."""
 FUNCTIONS = {"relu": jax.nn.relu, "swish": jax.nn.silu, "tanh": jnp.tanh}
 
 
 class JaxBackend(Backend):
     def __init__(self, spec, optimizer, *, device, dtype, threads, deterministic):
         os.environ["NPROC"] = str(threads)  # sizes XLA's CPU pool, read when a device is first asked for
-        if device == "gpu" and deterministic:
-            flags = "--xla_gpu_exclude_nondeterministic_ops=true --xla_gpu_autotune_level=0"
-            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
+        flags = os.environ.get("XLA_FLAGS", "")
+        if device == "gpu" and deterministic and DETERMINISTIC not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC}".strip()
         jax.config.update("jax_enable_x64", dtype == "float64")
-        jax.config.update("jax_default_matmul_precision", "highest")  # no TF32
+        jax.config.update("jax_default_matmul_precision", "highest")  # no TF32, in convolutions neither
         self.require(device)
         self.spec, self.optimizer, self.dtype = spec, optimizer, np.dtype(dtype)
         self.device = jax.devices(device)[0]

@@ -1,12 +1,15 @@
-"""NumPy: the reference that the other backends are compared with.  CPU only.
+"""NumPy: the reference that the other backends are compared with; on a GPU, CuPy (`standard.py`).
 
-Threads share blocks whose size does not depend on how many threads there are: images up to the first dense
-layer, columns of matrix products after it, weights in Adam.  So one thread and several give the same bits.
+Threads of a CPU share blocks whose size does not depend on how many threads there are: images up to the
+first dense layer, columns of matrix products after it, weights in Adam.  So one thread and several give the
+same bits.
 """
 
 from __future__ import annotations
 
+import os
 import platform
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,9 +20,10 @@ from lockstep.backend import Backend
 from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, MaxPool, relu_after_pool
 
 from . import layers
+from .standard import Network
 
 api = 1
-runs_on = ("cpu",)
+runs_on = ("cpu", "gpu")
 
 IMAGES = 16  # at a time: their patches stay in the cache, and Python's share of the time is small
 COLUMNS = 512  # of a matrix product,
@@ -30,7 +34,9 @@ ADAM = 2**17  # weights: Adam makes a dozen passes over a block, which then stay
 class NumpyBackend(Backend):
     def __init__(self, spec, optimizer, *, device, dtype, threads, deterministic):
         ThreadpoolController().limit(limits=1, user_api="blas")
-        self.require(device)
+        if device == "gpu":
+            self._use_gpu(spec, optimizer, dtype)
+            return
         quiet = partial(np.seterr, over="ignore", invalid="ignore")  # of a thread; see train_steps
         self.helpers = threads - 1
         self.pool = ThreadPoolExecutor(self.helpers, initializer=quiet) if self.helpers else None
@@ -44,6 +50,18 @@ class NumpyBackend(Backend):
             for name, weight in self.weights.items()
             for start in range(0, weight.size, ADAM)
         ]
+
+    def _use_gpu(self, spec, optimizer, dtype):
+        """The contract's methods are those of another network, of CuPy's arrays."""
+        os.environ["CUPY_TF32"] = "0"  # read when CuPy is imported
+        self.require("gpu")
+        import cupy
+
+        network = Network(cupy, spec, optimizer, dtype)
+        for name in ("load", "dump", "train_steps", "logits", "vjp", "loss_and_gradients"):
+            setattr(self, name, getattr(network, name))
+        self.synchronize = cupy.cuda.get_current_stream().synchronize
+        self.peak_memory = cupy.get_default_memory_pool().total_bytes  # what it took it keeps
 
     def load(self, state):
         for name, weight in self.weights.items():
@@ -85,7 +103,11 @@ class NumpyBackend(Backend):
 
     @classmethod
     def devices(cls):
-        return ("cpu",)
+        try:
+            import cupy
+        except ImportError:  # not installed, or not for the CUDA that is here
+            return ("cpu",)
+        return ("cpu", "gpu") if cupy.cuda.is_available() else ("cpu",)
 
     @classmethod
     def environment(cls):
@@ -94,7 +116,9 @@ class NumpyBackend(Backend):
             f"on {pool['num_threads']} threads"
             for pool in threadpool_info()
         ]
-        return {"numpy": np.__version__, "blas": ", ".join(blas), "machine": platform.machine()}
+        found = {"numpy": np.__version__, "blas": ", ".join(blas), "machine": platform.machine()}
+        cupy = sys.modules.get("cupy")
+        return found | (_gpu_environment(cupy) if cupy and cupy.cuda.is_available() else {})
 
     def _noisy(self, noise):
         return {name: w + noise[name] if noise and name in noise else w for name, w in self.weights.items()}
@@ -234,3 +258,13 @@ class NumpyBackend(Backend):
             p -= g
 
         self._share(some, self.blocks)
+
+
+def _gpu_environment(cupy):
+    return {
+        "cupy": cupy.__version__,
+        "cuda": str(cupy.cuda.runtime.runtimeGetVersion()),
+        "gpu": cupy.cuda.runtime.getDeviceProperties(0)["name"].decode(),
+        "CUPY_TF32": os.environ.get("CUPY_TF32", ""),
+        "CUPY_ACCELERATORS": os.environ.get("CUPY_ACCELERATORS", ""),
+    }

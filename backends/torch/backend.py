@@ -1,4 +1,6 @@
-"""PyTorch, eager, channels last.  Weights are kept in torch's own layouts and permuted at the boundary.
+"""PyTorch, channels last; eager on a CPU, steps as CUDA graphs on a GPU (`graph.py`).
+
+Weights are kept in torch's own layouts and permuted at the boundary.
 
 Variants: `compile` has TorchInductor compile training's passes, once for each size of batch;
 `channels_last=false` keeps images and activations as NCHW; `precision` is that of products and convolutions:
@@ -11,11 +13,14 @@ import os
 
 import numpy as np
 import torch
+from torch.backends import cuda, cudnn
 from torch.nn import functional as F
 from torch.optim.adam import adam
 
 from lockstep.backend import Backend
 from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, MaxPool, relu_after_pool
+
+from .graph import Graphs
 
 api = 1
 runs_on = ("cpu", "gpu")
@@ -48,11 +53,12 @@ class TorchBackend(Backend):
         precision,
     ):
         torch.set_num_threads(threads)
-        tf32 = precision == "tf32"
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+        products = "tf32" if precision == "tf32" else "ieee"
+        cuda.matmul.fp32_precision = cudnn.conv.fp32_precision = products
         if device == "gpu" and deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
+            cudnn.benchmark = False
         self.require(device)
         self.spec, self.optimizer = spec, optimizer
         self.nodes = relu_after_pool(spec.nodes)
@@ -66,6 +72,7 @@ class TorchBackend(Backend):
         self.v = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
         # Steps so late that PyTorch corrects no bias of the moments any more: the harness's scales do.
         self.late = [torch.tensor(1e9, device=self.device) for _ in self.weights]
+        self.graphs = Graphs(self._step) if device == "gpu" else None
 
     def load(self, state):
         for name, weight in self.weights.items():
@@ -85,14 +92,21 @@ class TorchBackend(Backend):
     def train_steps(self, images, targets, masks, scales, weight_noise=None):
         images, targets = self._images(images), self._tensor(targets)
         masks = self._masks(masks)
-        logits = []
+        # A graph reads numbers from memory: one of Python's would stay as it was when it was recorded.
+        scales = self._tensor(scales) if self.graphs else scales.tolist()
+        step, logits = self.graphs or self._step, []
         for k in range(len(images)):
-            weights = self._leaves({name: draw[k] for name, draw in (weight_noise or {}).items()})
-            output = self.trained(images[k], weights, {name: mask[k] for name, mask in masks.items()})
-            loss = F.cross_entropy(output, targets[k])
-            self._adam(_gradients(loss, weights), *scales[k].tolist())
-            logits.append(output.detach())
+            step_masks = {name: mask[k] for name, mask in masks.items()}
+            noise = self._noise({name: draw[k] for name, draw in (weight_noise or {}).items()})
+            logits.append(step(images[k], targets[k], step_masks, scales[k], noise))
         return _Later(torch.stack(logits))
+
+    def _step(self, images, targets, masks, scales, noise):
+        weights = self._leaves(noise)
+        output = self.trained(images, weights, masks)
+        loss = F.cross_entropy(output, targets)
+        self._adam(_gradients(loss, weights), *scales)
+        return output.detach()
 
     def logits(self, images, masks=None):
         with torch.inference_mode():
@@ -110,7 +124,7 @@ class TorchBackend(Backend):
         return self._outputs(logits.detach()), pullback
 
     def loss_and_gradients(self, images, targets, masks=None, weight_noise=None):
-        weights = self._leaves(weight_noise or {})
+        weights = self._leaves(self._noise(weight_noise or {}))
         logits = self.trained(self._images(images), weights, self._masks(masks))
         loss = F.cross_entropy(logits, self._tensor(targets))
         gradients = _gradients(loss, weights)
@@ -137,10 +151,10 @@ class TorchBackend(Backend):
             "deterministic_algorithms": str(torch.are_deterministic_algorithms_enabled()),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
             "cuda": torch.version.cuda or "none",
-            "cudnn": str(torch.backends.cudnn.version() or "none"),
-            "cudnn_benchmark": str(torch.backends.cudnn.benchmark),
+            "cudnn": str(cudnn.version() or "none"),
+            "cudnn_benchmark": str(cudnn.benchmark),
             "CUBLAS_WORKSPACE_CONFIG": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ""),
-            "tf32": str(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32),
+            "tf32": str("tf32" in (cuda.matmul.fp32_precision, cudnn.conv.fp32_precision)),
         }
 
     def _tensor(self, array):
@@ -170,10 +184,13 @@ class TorchBackend(Backend):
         """A fused Adam takes weights and gradients to lie in memory alike, and does not look."""
         return weight.contiguous(memory_format=self.layout if weight.ndim == 4 else torch.contiguous_format)
 
+    def _noise(self, draws):
+        return {name: self._weight(draw) for name, draw in draws.items()}
+
     def _leaves(self, noise):
         """The weights, plus noise where given, as the leaves that gradients are taken by."""
         return {
-            name: (weight + self._weight(noise[name]) if name in noise else weight.detach()).requires_grad_()
+            name: (weight + noise[name] if name in noise else weight.detach()).requires_grad_()
             for name, weight in self.weights.items()
         }
 
@@ -220,8 +237,14 @@ class TorchBackend(Backend):
 
     @torch.no_grad()
     def _adam(self, gradients, s1, s2):
-        """w -= s1 m / (s2 sqrt(v) + eps), by PyTorch's own Adam, which takes one pass: divided by s2."""
+        """w -= s1 m / (s2 sqrt(v) + eps), by PyTorch's own Adam, which takes one pass: divided by s2.
+
+        Its eps is a number of Python's; where scales are tensors, the same is written out.
+        """
         weights, m, v = (list(tensors.values()) for tensors in (self.weights, self.m, self.v))
+        if isinstance(s1, torch.Tensor):
+            _adam_written_out(weights, list(gradients), m, v, s1, s2, self.optimizer)
+            return
         adam(
             weights,
             [self._in_layout(gradient) for gradient in gradients],
@@ -238,6 +261,22 @@ class TorchBackend(Backend):
             eps=self.optimizer.eps / s2,
             maximize=False,
         )
+
+
+def _adam_written_out(weights, gradients, m, v, s1, s2, optimizer):
+    """Of all weights at once, in place; s1 and s2 are tensors of one number."""
+    if not weights:
+        return
+    torch._foreach_mul_(m, optimizer.b1)
+    torch._foreach_add_(m, gradients, alpha=1 - optimizer.b1)
+    torch._foreach_mul_(v, optimizer.b2)
+    torch._foreach_addcmul_(v, gradients, gradients, value=1 - optimizer.b2)
+    roots = torch._foreach_sqrt(v)
+    torch._foreach_mul_(roots, s2)
+    torch._foreach_add_(roots, optimizer.eps)
+    steps = torch._foreach_div(m, roots)
+    torch._foreach_mul_(steps, s1)
+    torch._foreach_sub_(weights, steps)
 
 
 class _ConvolutionOfImages(torch.autograd.Function):

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lockstep import discovery, evaluation, process, provenance
+from lockstep import discovery, evaluation, gpu, process, provenance
 from lockstep.backend import Backend
 from lockstep.checkpoint import Checkpoint
 from lockstep.config import Cell, Config
@@ -64,7 +64,8 @@ def run(config: Config, cell: Cell, watch: Watcher) -> dict[str, Any]:
             source = cell.experiment.data.source
             data = config.data_path(source)
             sources.ensure(source, data)
-            return _run(folder, Checkpoint(work, cell.experiment.spec), cell, data, watch)
+            with gpu.held(cell.device) as its_gpu:
+                return _run(folder, Checkpoint(work, cell.experiment.spec), cell, data, its_gpu, watch)
     except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         reason = one_line(error)
         known = isinstance(error, LockstepError | OSError)
@@ -97,7 +98,9 @@ def _lock(config: Config, cell: Cell) -> Iterator[tuple[Path, bool]]:
         lock.release()
 
 
-def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Watcher) -> dict[str, Any]:
+def _run(
+    folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, its_gpu: gpu.Gpu | None, watch: Watcher
+) -> dict[str, Any]:
     experiment, spec = cell.experiment, cell.experiment.spec
     times: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
     with _timed(times, "import_s"):
@@ -164,7 +167,7 @@ def _run(folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, watch: Wa
     write_npz(folder / "predictions.npz", predictions)
     write_npz(folder / "weights.npz", weights)
     write_npz(folder / "best.npz", progress.best or weights)
-    write_json(folder / "provenance.json", _provenance(cell, backend_class, times))
+    write_json(folder / "provenance.json", _provenance(cell, backend_class, its_gpu, times))
     write_json(folder / "metrics.json", metrics)
     checkpoint.remove()
     return metrics
@@ -180,18 +183,20 @@ def _timed(times: dict[str, Any], name: str) -> Iterator[None]:
 def load_backend(cell: Cell) -> type[Backend]:
     plugin = discovery.find(cell.backend)
     if reason := plugin.unusable(cell.device):
-        raise LockstepError(f"backend {cell.backend}: {reason}; see {plugin.folder}/requirements.txt")
+        raise LockstepError(f"backend {cell.backend}: {reason}; see the requirements in {plugin.folder}")
     if cell.device == "cpu":
         process.hide_gpus()
     return discovery.load(plugin)
 
 
-def _provenance(cell: Cell, backend_class: type[Backend], times: dict[str, Any]) -> dict[str, Any]:
+def _provenance(
+    cell: Cell, backend_class: type[Backend], its_gpu: gpu.Gpu | None, times: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "identity": identity(cell),
         "cell_hash": cell_hash(cell),
         "environment": dict(backend_class.environment()),
-        "machine": provenance.machine(),
+        "machine": provenance.machine(its_gpu),
         "git": provenance.git(),
         "times": times,
     }

@@ -26,7 +26,7 @@ def train(config: Path, cell: Cell) -> None:
     plain = {
         name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")
     }
-    shown = "epoch ", "warning: ", str(cell)  # and nothing of what frameworks say
+    shown = "epoch ", "warning: ", "gpu: ", str(cell)  # and nothing of what frameworks say
     reason = f"{cell}: its process died; training again goes on from its last checkpoint"
     with subprocess.Popen(
         command,

@@ -98,9 +98,9 @@ class Config:
         """What `lockstep verify` wrote; name: one of `conformance.certificate.FILES`."""
         return self.results / "conformance" / backend / device / f"{name}.json"
 
-    def speed_file(self, threads: int) -> Path:
-        """What `lockstep time` wrote."""
-        return self.results / "speed" / f"threads-{threads}.json"
+    def speed_file(self, threads: int, device: str = "cpu") -> Path:
+        """What `lockstep time` wrote: threads-1.json, gpu-threads-1.json."""
+        return self.results / "speed" / f"{'' if device == 'cpu' else f'{device}-'}threads-{threads}.json"
 
     def data_path(self, source: sources.Chosen) -> Path:
         """The folder of a decoded source; see `data/store.py`."""

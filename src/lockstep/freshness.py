@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,14 @@ def of_certificate(config: Config, backend: str, device: str, name: str) -> Path
 
 def of_speed(config: Config, timing: Request) -> Path:
     """The stamp of what `lockstep time` measures."""
-    path = config.speed_file(timing.threads)
+    path = config.speed_file(timing.threads, timing.device)
     return _stamp(config, path.relative_to(config.results), timing.hash, made_timing(path), [path])
 
 
 def timings(config: Config) -> list[Request]:
     """Those that a config asks for and that can be made here."""
-    wanted = config.speed.threads if config.speed else []
-    return [timing for threads in wanted if (timing := of_config(config, threads))]
+    wanted = product(config.devices, config.speed.threads) if config.speed else []
+    return [timing for device, threads in wanted if (timing := of_config(config, threads, device))]
 
 
 def certificates(config: Config) -> list[tuple[str, str, str]]:

@@ -50,6 +50,7 @@ TRAINING_PATH = (
     "errors",
     "evaluation",
     "experiment",
+    "gpu",
     "identity",
     "inside",
     "optimizer",
@@ -80,7 +81,7 @@ def identity(cell: Cell) -> dict[str, Any]:
         "versions": {
             "numpy": version("numpy"),
             **source.versions,
-            **plugin.versions(),
+            **plugin.versions(cell.device),
         },
     }
 
@@ -122,7 +123,7 @@ def conformance_hash(backend: str, device: str, tiers: Sequence[str], steps: int
         "harness": [harness_hash(), folder_hash(package / "conformance")],
         "statistics": _hash(package, [package / "statistics.py"]),
         "plugins": [folder_hash(plugin.folder), folder_hash(reference.folder)],
-        "versions": {**reference.versions(), **plugin.versions()},
+        "versions": {**reference.versions(), **plugin.versions(device)},
     }
     return _digest(parts)
 
@@ -168,7 +169,7 @@ def speed_hash(
         "peers": folder_hash(peers) if peers else None,
         "versions": {
             "numpy": version("numpy"),
-            **{name: version for plugin in plugins for name, version in plugin.versions().items()},
+            **{name: version for plugin in plugins for name, version in plugin.versions(device).items()},
         },
     }
     return _digest(parts)

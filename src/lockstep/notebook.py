@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
@@ -20,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from lockstep import cell as cells
-from lockstep import child, given, layer_table
+from lockstep import child, given, gpu, layer_table
 from lockstep import config as configs
 from lockstep.attacks.named import named
 from lockstep.attacks.scores import accuracy
@@ -46,6 +47,8 @@ setattr(LockstepError, "_render_traceback_", lambda error: [f"LockstepError: {er
 
 _held: str | None = None
 """The framework that this process holds."""
+_until_the_end = ExitStack()
+"""Of this process: what is entered here is never left, as no framework gives back its GPU."""
 
 
 def open(cell: str | Path, backend: str | None = None) -> Run:
@@ -297,6 +300,7 @@ def _network(trained: Trained, until: str | None) -> Backend:
             f"this process runs {_held} and cannot run {name} too: restart the kernel, or open with "
             f'lockstep.open(folder, backend="{REFERENCE}"), which computes the same up to rounding'
         )
+    _until_the_end.enter_context(gpu.held(trained.cell.device))
     network = trained.backend(until)
     if name != REFERENCE:
         _held = name

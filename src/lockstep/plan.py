@@ -103,7 +103,9 @@ def _attacks(config: Config, planned: Sequence[Planned], cores: int) -> list[Sta
 
 def _speed(config: Config) -> list[Stage]:
     wanted = timings(config)
-    waiting = [each for each in wanted if made_timing(config.speed_file(each.threads)) != each.hash]
+    waiting = [
+        each for each in wanted if made_timing(config.speed_file(each.threads, each.device)) != each.hash
+    ]
     processes = sum(each.rounds * len(each.backends) * (1 + each.peers) for each in waiting)
     done = len(wanted) - len(waiting)
     return [Stage("speed", done, len(waiting), GUESS_TIMING_MINUTES * processes)] if wanted else []

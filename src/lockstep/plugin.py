@@ -7,7 +7,8 @@
     options = {"compile": (False, True)}           what variants may choose: allowed values, the default first
     gpu_only = {"precision": ("tf32",)}            values of options that need a GPU
 
-`requirements.txt` beside it lists the distributions that it needs.
+`requirements.txt` beside it lists the distributions that it needs, `requirements-gpu.txt` those that it needs
+beside them on a GPU.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """Of backends and experiments: they are folders, parts of commands and of addresses."""
 Option = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Value = bool | int | Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+
+
+REQUIREMENTS = ("requirements.txt", "requirements-gpu.txt")
 
 
 class Said(Settings):
@@ -83,40 +87,42 @@ class Plugin:
         for option, values in self.said.gpu_only.items():
             if device == "cpu" and self.options.get(option) in values:
                 return f"{option}={self.options[option]} is of GPUs"
-        return self.missing()
+        return self.missing(device)
 
-    def missing(self) -> str | None:
+    def missing(self, device: str = "cpu") -> str | None:
         """Which requirements are not installed, asked of the package metadata; None if all are.
 
         Requirements with a marker (`tensorflow-cpu; platform_machine == "x86_64"`) are alternatives:
-        one of them is enough, whichever build a person chose.
+        one of them is enough in each file, whichever build a person chose.
         """
         if self.problem:
             return self.problem
-        versions = self.versions()
+        versions = self.versions(device)
 
         def met(requirement: Requirement) -> bool:
             version = versions.get(requirement.name)
             return version is not None and requirement.specifier.contains(version, prereleases=True)
 
-        needed = [f"{r.name}{r.specifier}" for r in self.requirements if not r.marker and not met(r)]
-        options = [r for r in self.requirements if r.marker]
-        if options and not any(map(met, options)):
-            needed.append(" or ".join(f"{r.name}{r.specifier}" for r in options))
+        needed: list[str] = []
+        for listed in self.requirements(device):
+            needed += [f"{r.name}{r.specifier}" for r in listed if not r.marker and not met(r)]
+            options = [r for r in listed if r.marker]
+            if options and not any(map(met, options)):
+                needed.append(" or ".join(f"{r.name}{r.specifier}" for r in options))
         return f"not installed: {', '.join(needed)}" if needed else None
 
-    def versions(self) -> dict[str, str]:
-        """{distribution: version} of the requirements that are installed here."""
-        found = {requirement.name: version(requirement.name) for requirement in self.requirements}
+    def versions(self, device: str = "cpu") -> dict[str, str]:
+        """{distribution: version} of the requirements on a device that are installed here."""
+        found = {r.name: version(r.name) for listed in self.requirements(device) for r in listed}
         return {name: here for name, here in found.items() if here}
 
     @property
     def said(self) -> Said:
         return self._read[0]
 
-    @property
-    def requirements(self) -> list[Requirement]:
-        return self._read[1]
+    def requirements(self, device: str) -> list[list[Requirement]]:
+        """Those of each file that matters on a device."""
+        return self._read[1] if device == "gpu" else self._read[1][:1]
 
     @property
     def problem(self) -> str | None:
@@ -124,7 +130,7 @@ class Plugin:
         return self._read[2]
 
     @cached_property
-    def _read(self) -> tuple[Said, list[Requirement], str | None]:
+    def _read(self) -> tuple[Said, list[list[Requirement]], str | None]:
         if self.clash:
             return Said(), [], self.clash
         file = self.folder / "backend.py"
@@ -134,7 +140,7 @@ class Plugin:
             rule = "call it by up to 64 lower-case letters, digits, - and _"
             return Said(), [], f"{self.folder}: {self.family!r} is no name for a backend; {rule}"
         try:
-            return _said(file), _requirements(self.folder / "requirements.txt"), None
+            return _said(file), [_requirements(self.folder / name) for name in REQUIREMENTS], None
         except LockstepError as error:
             return Said(), [], str(error)
 

@@ -6,13 +6,16 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lockstep
+from lockstep.gpu import Gpu
 
 
-def machine() -> dict[str, Any]:
+def machine(gpu: Gpu | None = None) -> dict[str, Any]:
+    """gpu: the one that was computed on, if any."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
@@ -20,6 +23,7 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": sys.version.split()[0],
         "lockstep": lockstep.__version__,
+        **({"gpu": asdict(gpu)} if gpu else {}),
     }
 
 

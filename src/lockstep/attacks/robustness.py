@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from lockstep import trained
+from lockstep import gpu, trained
 from lockstep.attacks.suite import FIT, Suite, digits, pieces
 from lockstep.attacks.victim import Victim
 from lockstep.config import Cell, Config
@@ -45,7 +45,8 @@ def run(config: Config, cell: Cell, bar: Bar) -> str:
     folder = config.attack_folder(cell)
     try:
         (folder / FAILURE).unlink(missing_ok=True)
-        return _run(config, cell, folder, bar)
+        with gpu.held(cell.device):
+            return _run(config, cell, folder, bar)
     except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         reason = one_line(error)
         known = isinstance(error, LockstepError | OSError)

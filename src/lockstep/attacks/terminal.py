@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from lockstep import gpu
 from lockstep.attacks.honesty import CONTROL, checks
 from lockstep.attacks.named import Attacked, grid, named
 from lockstep.attacks.scores import accuracy
@@ -35,9 +36,9 @@ def run(
     attacks = [(name, size, named(name, size, steps)) for name in wanted for size in eps]
     dataset, training = trained.dataset(), trained.cell.experiment.training
     pixels, labels = digits(dataset.test, images)
-    victim = Victim(trained.backend(), dataset.transform, training.dtype, batch=min(len(labels), BATCH))
-    clean = accuracy(victim, pixels, labels)
-    with counting(len(attacks)) as advance:
+    with gpu.held(trained.cell.device), counting(len(attacks)) as advance:
+        victim = Victim(trained.backend(), dataset.transform, training.dtype, batch=min(len(labels), BATCH))
+        clean = accuracy(victim, pixels, labels)
         found = list(grid(victim, pixels, labels, attacks, seed, advance))
     out.print(_table(found, clean, f"{trained.cell}: accuracy on {len(labels):,} test images, %"))
     made = checks({(row.attack, row.eps): row.accuracy for row in found}, dataset.classes)

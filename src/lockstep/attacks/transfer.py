@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lockstep import trained
+import numpy as np
+
+from lockstep import gpu, trained
 from lockstep.attacks.scores import accuracy
 from lockstep.attacks.victim import Victim
 from lockstep.config import Cell, Config
@@ -33,6 +36,14 @@ def run(config: Config, backend: str, device: str) -> None:
         raise LockstepError(f"{config.path}: attacks: no run of {backend} on {device} is attacked")
     crafted = {cell: read_npz(config.attack_folder(cell) / "attacks.npz") for cell in cells(config)}
     crafted = {cell: arrays for cell, arrays in crafted.items() if "transfer/images" in arrays}
+    with gpu.held(device):
+        rows = _rows(config, own, crafted)
+    write_json(path(config, backend, device), {"experiment": own[0].name, "rows": rows})
+
+
+def _rows(
+    config: Config, own: Sequence[Cell], crafted: Mapping[Cell, dict[str, np.ndarray]]
+) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for target in own:
         if trained.outcome(config.folder(target)) != "completed":
@@ -51,4 +62,4 @@ def run(config: Config, backend: str, device: str) -> None:
                     "n": len(labels),
                 }
             )
-    write_json(path(config, backend, device), {"experiment": own[0].name, "rows": rows})
+    return rows

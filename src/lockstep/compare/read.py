@@ -19,7 +19,7 @@ from lockstep.results import SCHEMA
 METRICS = ("accuracy", "cross_entropy", "calibration_error")
 """Of the test images of every completed run."""
 CELL = "cells/*/*/*/seed-*"
-TIMES = "speed/threads-*.json"
+TIMES = "speed/*threads-*.json"
 
 Facts = Mapping[str, Mapping[str, Any]]
 """{kind: {name: value}}: under which circumstances a file was made."""

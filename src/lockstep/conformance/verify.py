@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from lockstep import discovery
+from lockstep import discovery, gpu
 from lockstep.conformance import attacks, bits, digits, reference, seeds, step_zero, travel
 from lockstep.conformance.certificate import QUICK, Certificate, Check, Curve, Diagnosis, Pair
 from lockstep.conformance.observe import ADAM
@@ -28,6 +28,7 @@ from lockstep.conformance.worker import THREADS, Make, Stopped
 from lockstep.data import sources
 from lockstep.errors import LockstepError
 from lockstep.identity import conformance_hash
+from lockstep.plugin import Plugin
 from lockstep.provenance import machine
 from lockstep.results import read_npz, write_npz
 
@@ -77,7 +78,19 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
     """
     plugin = discovery.find(request.backend)
     if reason := plugin.unusable(request.device):
-        raise LockstepError(f"backend {request.backend}: {reason}; see {plugin.folder}/requirements.txt")
+        raise LockstepError(f"backend {request.backend}: {reason}; see the requirements in {plugin.folder}")
+    with gpu.held(request.device) as its_gpu:  # for its workers too
+        return _certificate(request, plugin, data, references, advance, its_gpu)
+
+
+def _certificate(
+    request: Request,
+    plugin: Plugin,
+    data: Path,
+    references: Path | None,
+    advance: Advance,
+    its_gpu: gpu.Gpu | None,
+) -> Certificate:
     began, findings = time.perf_counter(), Findings()
     subject = Subject(request.backend, request.device, data, advance)
     dtypes: list[str] = []
@@ -89,6 +102,7 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
             dtypes = ["float32"]
         if _measure(request, subject, dtypes, references, findings):
             environment = subject.worker("float32").call(_environment)
+            environment |= {"held": str(its_gpu)} if its_gpu else {}
     except Stopped as stopped:
         findings.checks.append(step_zero.stopped(stopped.stop, request.tiers[-1]))
     finally:
@@ -105,7 +119,7 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
         curves=findings.curves,
         pairs=findings.pairs,
         environment=environment,
-        versions=plugin.versions(),
+        versions=plugin.versions(request.device),
         hash=conformance_hash(request.backend, request.device, request.tiers, request.steps, request.pairs),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - began, 1),

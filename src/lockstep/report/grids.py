@@ -202,8 +202,8 @@ def _details(traceback: str) -> Markup:
     return Markup("<details><summary>traceback</summary><pre>{}</pre></details>").format(traceback)
 
 
-def chip(results: Results, side: Side) -> Markup:
-    """A backend's name with the colour that it has in the figures."""
+def chip(results: Results, side: Side, label: str = "") -> Markup:
+    """A backend's name, or another label, with the colour that it has in the figures."""
     return Markup('<span class="chip" style="--chip:{}">{}</span>').format(
-        colour(side), escape(results.label(side))
+        colour(side), escape(label or results.label(side))
     )

@@ -101,7 +101,7 @@ def _timed(timings: Timings | None) -> Iterable[Table]:
     if timings:
         for timing in timings.usable:
             yield Table(
-                f"speed_threads_{timing.threads}",
+                f"speed_{'gpu_' * (timing.device == 'gpu')}threads_{timing.threads}",
                 values.values(timings, timing),
                 f"Times with {timing.label} on {timing.machine}: median of n rounds, and in parentheses the "
                 "10 % and 90 % quantiles.",

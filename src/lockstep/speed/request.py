@@ -68,18 +68,17 @@ def timed(config: Config, threads: int, batch_size: int | None) -> Experiment:
     return experiment.model_copy(update=changes)
 
 
-def of_config(config: Config, threads: int) -> Request | None:
-    """What the pipeline times with so many threads; None: nothing."""
+def of_config(config: Config, threads: int, device: str = "cpu") -> Request | None:
+    """What the pipeline times on a device with so many threads; None: nothing.  Peers are for CPUs."""
     settings = config.speed
     if settings is None:
         return None
     named = config.backends if settings.backends == "all" else settings.backends
-    usable = [name for name in named if name in config.backends and not find(name).unusable("cpu")]
+    usable = [name for name in named if name in config.backends and not find(name).unusable(device)]
     if not usable:
         return None
-    return Request(
-        config, tuple(usable), "cpu", threads, settings.batch_size, settings.rounds, settings.peers
-    )
+    with_peers = settings.peers and device == "cpu"
+    return Request(config, tuple(usable), device, threads, settings.batch_size, settings.rounds, with_peers)
 
 
 def made_by(path: Path) -> str | None:

@@ -51,7 +51,8 @@ def values(raw: Raw) -> Values:
         for benchmark in raw["benchmarks"]
     }
     facts = raw["lockstep"]
-    if "sgemm" in found and "train_step" in found:
+    on_cpu = facts.get("device", "cpu") == "cpu"  # whose sgemm it is
+    if on_cpu and "sgemm" in found and "train_step" in found:
         flops = found["train_step"]["images_per_second"] * facts["flops_per_image"]["training"]
         found["train_step"]["share_of_sgemm"] = flops / found["sgemm"]["flops_per_second"]
     if "memory" in facts:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from lockstep import gpu
 from lockstep.data import dataset, sources
 from lockstep.errors import LockstepError
 from lockstep.provenance import machine
@@ -38,7 +39,11 @@ def time(request: Request, keep: Path | None, bar: Bar, say: Callable[[str], Non
         everyone = [each for pair in pairs for each in dict.fromkeys(pair)]
     data = request.config.data_path(request.experiment.data.source)
     sources.ensure(request.experiment.data.source, data)
-    with alone(say), tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
+    with (
+        alone(say),
+        gpu.held(request.device) as its_gpu,  # for all processes of all rounds
+        tempfile.TemporaryDirectory(prefix="lockstep-") as folder,
+    ):
         digits = Path(folder, "digits.npz")
         if request.peers:
             settings = request.experiment.data
@@ -63,7 +68,7 @@ def time(request: Request, keep: Path | None, bar: Bar, say: Callable[[str], Non
     for run in runs if keep else ():
         assert keep
         write_text(keep / f"{run.timed}-round-{run.round}.json", json.dumps(run.raw, indent=1) + "\n")
-    return content(request, runs, failed)
+    return content(request, runs, failed, its_gpu)
 
 
 @contextmanager
@@ -94,7 +99,9 @@ def _options(request: Request, backend: str, data: Path) -> list[str]:
     return [text for option, value in options.items() for text in (option, str(value))]
 
 
-def content(request: Request, runs: list[Run], failed: dict[Timed, str]) -> dict[str, Any]:
+def content(
+    request: Request, runs: list[Run], failed: dict[Timed, str], its_gpu: gpu.Gpu | None = None
+) -> dict[str, Any]:
     """What the JSON file holds; docs/speed.md explains it."""
     timed = {
         each: summary.by_round([run for run in runs if run.timed == each])
@@ -114,7 +121,7 @@ def content(request: Request, runs: list[Run], failed: dict[Timed, str]) -> dict
         "rounds": request.rounds,
         "images": experiment.train_size,
         "flops_per_image": {"forward": flops, "training": 3 * flops},
-        "machine": machine(),
+        "machine": machine(its_gpu),
         "environment": {
             run.timed.backend: run.raw["lockstep"]["environment"] for run in runs if not run.timed.peer
         },

@@ -21,7 +21,7 @@ def _of(timings: Timings, timing: Timing) -> Iterable[str]:
     yield from (f"{name} was left out: {reason}" for name, reason in failed.items())
     for name in _asked(timings):
         if name not in timing.backends and name not in failed:
-            reason = find(name).unusable("cpu")
+            reason = find(name).unusable(timing.device)
             yield f"{name} was not timed{f': {reason}' if reason else ''}"
     if timing.remark:
         yield timing.remark

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import product
 from typing import Any
 
 from lockstep.config import Config
@@ -24,31 +25,34 @@ def read(results: Results) -> Timings | None:
     settings = results.config.speed
     if settings is None:
         return None
-    return Timings(results, [_read(results.config, threads) for threads in settings.threads])
+    wanted = product(results.config.devices, settings.threads)
+    return Timings(results, [_read(results.config, *each) for each in wanted])
 
 
-def _read(config: Config, threads: int) -> Timing:
-    path = config.speed_file(threads)
+def _read(config: Config, device: str, threads: int) -> Timing:
+    path = config.speed_file(threads, device)
     if not path.is_file():
-        return Timing(threads, path, reason=_why_missing(config, threads))
+        return Timing(threads, path, reason=_why_missing(config, device, threads), device=device)
     try:
         content = json.loads(path.read_text())
         _check(content)
     except Exception as error:  # whatever a damaged file leads to
         what = " ".join(f"{type(error).__name__} {error}".split())[:100]
-        return Timing(threads, path, reason=f"damaged: {what}; delete {path} and run snakemake")
-    if other := _of_another_config(config, threads, content):
-        return Timing(threads, path, reason=other)
-    return Timing(threads, path, content, remark=_remark(config, threads, content))
+        return Timing(
+            threads, path, reason=f"damaged: {what}; delete {path} and run snakemake", device=device
+        )
+    if other := _of_another_config(config, device, threads, content):
+        return Timing(threads, path, reason=other, device=device)
+    return Timing(threads, path, content, remark=_remark(config, device, threads, content), device=device)
 
 
-def _why_missing(config: Config, threads: int) -> str:
+def _why_missing(config: Config, device: str, threads: int) -> str:
     try:
-        if of_config(config, threads) is None:
+        if of_config(config, threads, device) is None:
             return "not timed: none of the backends can run here"
     except LockstepError as error:
         return f"not timed: {error}"
-    log = config.results / "logs/speed" / f"threads-{threads}.log"
+    log = config.results / "logs/speed" / f"{config.speed_file(threads, device).stem}.log"
     return f"not timed yet: run snakemake, or see {log}"
 
 
@@ -82,7 +86,7 @@ def _leaves(phases: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     return (leaf for each in phases for quantities in each.values() for leaf in quantities.values())
 
 
-def _of_another_config(config: Config, threads: int, content: Mapping[str, Any]) -> str:
+def _of_another_config(config: Config, device: str, threads: int, content: Mapping[str, Any]) -> str:
     """Why it is not what the config asks for."""
     assert config.speed
     try:
@@ -91,6 +95,7 @@ def _of_another_config(config: Config, threads: int, content: Mapping[str, Any])
         return str(error)
     settings = (
         ("experiment", content["experiment"], first(config)),
+        ("device", content["device"], device),
         ("threads", content["threads"], threads),
         ("batch size", content["batch_size"], experiment.training.batch_size),
         ("rounds", content["rounds"], config.speed.rounds),
@@ -103,10 +108,10 @@ def _of_another_config(config: Config, threads: int, content: Mapping[str, Any])
     return ""
 
 
-def _remark(config: Config, threads: int, content: Mapping[str, Any]) -> str:
+def _remark(config: Config, device: str, threads: int, content: Mapping[str, Any]) -> str:
     """Whether it would be timed anew here."""
     try:
-        request = of_config(config, threads)
+        request = of_config(config, threads, device)
         outdated = request is not None and request.hash != content["hash"]
     except LockstepError:  # what would be timed is not there: nothing to compare with
         return ""

@@ -10,4 +10,4 @@ from lockstep.report.speed.timings import Timings
 
 def chip(timings: Timings, backend: str) -> Markup:
     """With the colour that it has in the figures."""
-    return grids.chip(timings.results, timings.side(backend))
+    return grids.chip(timings.results, timings.side(backend), timings.label(backend))

@@ -14,8 +14,9 @@ PHASES = {"train_step": "training steps", "epoch": "whole epochs"}
 
 
 def compared(timings: Timings) -> list[Timing]:
-    """By threads; nothing with fewer than two, or where they are of different machines."""
-    found = sorted(timings.usable, key=lambda timing: timing.threads)
+    """Those of the CPU by threads; nothing with fewer than two, or where they are of different machines."""
+    on_cpu = [timing for timing in timings.usable if timing.device == "cpu"]
+    found = sorted(on_cpu, key=lambda timing: timing.threads)
     return found if len(found) > 1 and len({timing.machine for timing in found}) == 1 else []
 
 

@@ -27,7 +27,7 @@ def grid(timings: Timings) -> Grid:
     }
     what |= {chip(timings, name): partial(_environment, name) for name in timings.backends}
     rows = [(name, _alike(timings, get)) for name, get in what.items()]
-    threads = ", ".join(str(timing.threads) for timing in timings.usable)
+    threads = ", ".join(dict.fromkeys(str(timing.threads) for timing in timings.usable))
     return Grid(("what", "value"), 2, [Group(rows=[*rows[:4], ("threads", threads), *rows[4:]])])
 
 

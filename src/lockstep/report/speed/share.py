@@ -38,6 +38,8 @@ def _rates(timings: Timings) -> str:
     """Medians over the backends' processes, each of which measures it."""
     said = []
     for timing in timings.usable:
+        if timing.device != "cpu":
+            continue
         found = [timing.median(name, "sgemm", "flops_per_second") for name in timing.backends]
         known = sorted(1e-9 * rate for rate in found if rate)
         low, high = (rows.number(each) for each in (known[0], known[-1])) if known else (text.NONE, text.NONE)

@@ -9,8 +9,8 @@ from typing import Any
 from lockstep.report.speed.timings import Timings
 
 NUMBERS = ["median", "q10", "q90", "n"]
-COLUMNS: list[str] = ["threads", "phase", "quantity", "backend", *NUMBERS, "ratio", "low", "high"]
-PEERS: list[str] = ["threads", "backend", "peer", "quantity", *NUMBERS, "ratio", "low", "high"]
+COLUMNS: list[str] = ["device", "threads", "phase", "quantity", "backend", *NUMBERS, "ratio", "low", "high"]
+PEERS: list[str] = ["device", "threads", "backend", "peer", "quantity", *NUMBERS, "ratio", "low", "high"]
 
 
 def speed(timings: Timings) -> Iterable[dict[str, Any]]:
@@ -20,7 +20,7 @@ def speed(timings: Timings) -> Iterable[dict[str, Any]]:
             for phase, quantities in phases.items():
                 for quantity, spread in quantities.items():
                     ratio = timing.ratio(backend, phase, quantity)
-                    key = (timing.threads, phase, quantity, backend)
+                    key = (timing.device, timing.threads, phase, quantity, backend)
                     yield _row(COLUMNS, key, spread, ratio)
 
 
@@ -30,7 +30,9 @@ def peers(timings: Timings) -> Iterable[dict[str, Any]]:
         for backend, peer in timing.content["peers"].items():
             for quantity, spread in peer["epoch"].items():
                 ratio = peer["ratio"] if quantity == "images_per_second" else None
-                yield _row(PEERS, (timing.threads, backend, peer["peer"], quantity), spread, ratio)
+                yield _row(
+                    PEERS, (timing.device, timing.threads, backend, peer["peer"], quantity), spread, ratio
+                )
 
 
 def _row(

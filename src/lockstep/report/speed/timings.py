@@ -1,4 +1,4 @@
-"""What was timed with each number of threads, as the page reads it."""
+"""What was timed on each device with each number of threads, as the page reads it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ RATE = "images_per_second"
 
 @dataclass(frozen=True)
 class Timing:
-    """What was timed with one number of threads.  Content is read only from those with `usable` True."""
+    """What was timed on one device with one number of threads.
+
+    Content is read only from those with `usable` True.
+    """
 
     threads: int
     path: Path
@@ -28,6 +31,7 @@ class Timing:
     """Why it is not usable."""
     remark: str = ""
     """What a reader should know of one that is."""
+    device: str = "cpu"
 
     @property
     def usable(self) -> bool:
@@ -35,7 +39,8 @@ class Timing:
 
     @property
     def label(self) -> str:
-        return text.count(self.threads, "thread")
+        """ "2 threads", "2 threads and a GPU" """
+        return f"{text.count(self.threads, 'thread')}{' and a GPU' * (self.device == 'gpu')}"
 
     @property
     def backends(self) -> list[str]:
@@ -49,7 +54,8 @@ class Timing:
     @property
     def machine(self) -> str:
         machine = self.content["machine"]
-        return f"{machine['cpu']}, {text.count(machine['cores'], 'core')}"
+        gpu = machine.get("gpu", {}).get("name")
+        return ", ".join([machine["cpu"], text.count(machine["cores"], "core"), *([gpu] if gpu else [])])
 
     def spread(self, backend: str, phase: str, quantity: str = RATE) -> Spread | None:
         found: Spread | None = self.content["backends"].get(backend, {}).get(phase, {}).get(quantity)
@@ -74,7 +80,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Timings:
-    """All numbers of threads that a config asks for, in its order."""
+    """All devices and numbers of threads that a config asks for, in its order."""
 
     results: Results
     every: list[Timing]
@@ -88,10 +94,12 @@ class Timings:
         return list(dict.fromkeys(name for timing in self.usable for name in timing.backends))
 
     def label(self, backend: str) -> str:
-        return self.results.label(self.side(backend))
+        """On whichever device: what stands beside it says which."""
+        return backend
 
     def side(self, backend: str) -> Side:
-        return Side(backend, self.usable[0].content["device"])
+        """For its colour."""
+        return Side(backend, "cpu")
 
     @property
     def machine(self) -> str:
