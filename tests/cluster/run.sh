@@ -17,7 +17,7 @@ CELLS=cells/baseline
 NODE=$(hostname -s)
 
 fail() {
-    echo "tests/cluster/run.sh: $*; see $FOLDER" >&2
+    echo "tests/cluster/run.sh: $*${FOLDER:+; see $FOLDER}" >&2
     exit 1
 }
 
@@ -32,7 +32,7 @@ await() {
     done
 }
 
-FOLDER="the lines above"
+FOLDER=
 [[ $EUID -eq 0 ]] || fail "run it as root: SLURM's daemons want it"
 for command in munged slurmctld slurmd snakemake lockstep; do
     command -v "$command" > /dev/null || fail "$command is not on the PATH: the first lines of this file say what to install"
@@ -41,18 +41,20 @@ python -c "import snakemake_executor_plugin_slurm" || fail "pip install --constr
 [[ ! -e $CONF && ! -L $CONF ]] || fail "$CONF exists: this machine is part of a cluster already"
 
 FOLDER=$(mktemp --directory --tmpdir lockstep-cluster.XXXXXX)
-DAEMONS=()
+export TMPDIR=$FOLDER/tmp # timings wait for each other there; and it marks whatever is started here
 
+# Jobs are cancelled first; what outlives that, and the daemons, are the processes with the mark.
 stop() {
     local status=$?
-    trap - EXIT
+    trap - EXIT INT TERM
     set +e
-    [[ -z ${RUN:-} ]] || kill -KILL "$RUN" 2> /dev/null
-    if [[ -L $CONF ]]; then
-        timeout 10 scancel --me
-        for _ in {1..20}; do [[ -z $(timeout 5 squeue --noheader) ]] && break || sleep 1; done
-    fi
-    kill "${DAEMONS[@]}" 2> /dev/null
+    [[ -z ${RUN:-} ]] || kill -KILL "$RUN"
+    timeout 10 scancel --me
+    sleep 2
+    for process in $(grep --files-with-matches --fixed-strings "TMPDIR=$TMPDIR" /proc/[0-9]*/environ); do
+        process=${process#/proc/}
+        kill -KILL "${process%/environ}"
+    done
     wait
     rm --force "$CONF"
     [[ $status -ne 0 ]] || rm --recursive --force "$FOLDER"
@@ -65,7 +67,6 @@ trap 'exit 130' INT TERM
 
 chmod 755 "$FOLDER"
 mkdir "$FOLDER"/{state,spool,house,tmp}
-export TMPDIR=$FOLDER/tmp # where timings wait for each other: no figure is read here
 (umask 077; head --bytes 1024 /dev/urandom > "$FOLDER/munge.key")
 cat > "$FOLDER/slurm.conf" << END
 ClusterName=lockstep
@@ -79,7 +80,7 @@ StateSaveLocation=$FOLDER/state
 SlurmdSpoolDir=$FOLDER/spool
 SlurmctldPidFile=$FOLDER/slurmctld.pid
 SlurmdPidFile=$FOLDER/slurmd.pid
-ProctrackType=proctrack/pgid
+ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
@@ -94,7 +95,6 @@ daemon() {
     local name=$1
     shift
     "$name" "$@" > "$FOLDER/$name.log" 2>&1 &
-    DAEMONS+=($!)
 }
 daemon munged --foreground --key-file "$FOLDER/munge.key" --socket "$FOLDER/munge.socket" \
     --pid-file "$FOLDER/munged.pid" --seed-file "$FOLDER/munge.seed"
@@ -134,7 +134,8 @@ scontrol update "NodeName=$NODE" State=DOWN Reason=lost
 echo "cluster: the node is lost, with job $lost, PyTorch's cell"
 requeued() { timeout 5 scontrol show job "$lost" | grep --quiet "Restarts=1"; }
 await 60 "job $lost in the queue again" requeued
-scontrol update "NodeName=$NODE" State=RESUME
+back() { [[ $(timeout 5 sinfo --noheader --format %T) =~ ^(idle|mixed|allocated)$ ]] || { scontrol update "NodeName=$NODE" State=RESUME; false; }; }
+await 60 "the node back" back
 restarted() { grep --quiet "Trying to restart job" "$FOLDER/run.log"; }
 await 240 "a second try of job $cancelled" restarted
 
