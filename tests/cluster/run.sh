@@ -4,7 +4,7 @@
 #
 #   apt-get install slurm-wlm munge
 #   pip install --constraint constraints.txt --editable '.[slurm]'
-#   tests/cluster/run.sh          # as root, with `lockstep` on the PATH; about ten minutes
+#   tests/cluster/run.sh          # as root, with `lockstep` on the PATH; nine minutes on two cores
 #
 # What it writes lies in one folder below $TMPDIR, which stays if something is off; only the link
 # /etc/slurm/slurm.conf is elsewhere, because the jobs of Snakemake's plugin find the cluster by that name alone.
