@@ -62,7 +62,7 @@ def compare(subject: Subject, dtype: str, tiers: Sequence[str]) -> Found:
         right = reference.observation(name)
         late = []
         wide, ended = subject.allowance, found.stop is not None
-        for check, quantity in _checks(name, found.tensors, right, dtype, wide, training, ended):
+        for check, quantity in _checks(name, found.tensors, right, dtype, training, ended, wide):
             if check.tier not in tiers:
                 continue
             if check.verdict == "out of step":
@@ -90,9 +90,9 @@ def _checks(
     measured: Tensors,
     right: Tensors,
     dtype: str,
-    allowance: float,
     training: bool,
     stopped: bool,
+    allowance: float = 1.0,
 ) -> Iterator[tuple[Check, str]]:
     for quantity, expected in right.items():
         trained = is_training(quantity)
