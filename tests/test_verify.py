@@ -138,7 +138,8 @@ def test_a_process_that_dies_is_a_line_too(tmp_path, certify):
 def test_a_stub_that_returns_nothing_is_not_yet_there(tmp_path, certify):
     body = "    def logits(self, images, masks=None):\n        pass\n"
     (*_, step) = certify(plugin(tmp_path, on_numpy(body)), "mine", "T1").checks
-    assert (step.verdict, "logits: nothing is returned yet" in step.note) == ("not yet", True)
+    assert (step.quantity, step.verdict) == ("logits", "not yet")
+    assert "nothing is returned yet" in step.note
 
 
 def test_what_is_measured_is_kept_when_the_process_dies_later(tmp_path, certify):

@@ -26,14 +26,24 @@ def verify(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="write certificates")
     ] = None,
+    badge_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--badge", metavar="FILE.svg", help="write a badge; FILE.json: for shields.io's endpoint"
+        ),
+    ] = None,
 ) -> None:
     """Certify that a backend computes the same run as NumPy in float64; exit status 1 if it falls short."""
-    from lockstep.conformance import certificate, terminal
+    from lockstep.conformance import badge, certificate, terminal
 
+    if badge_file:
+        badge.check(badge_file, names or [])
     requests = terminal.requests(names or [], every, device, tier, steps, pairs, out)
     made = terminal.verify(requests, references, every, out)
     if json_file:
         certificate.write(json_file, made)
+    if badge_file:
+        badge.write(badge_file, made[0])
     if any(each.falls_short for each in made):
         raise typer.Exit(1)
 

@@ -13,9 +13,9 @@ T7  float32, one network attacked: gradient signs, adversarial images, survivors
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lockstep.config import Config
 from lockstep.config_file import TIERS, Tier
@@ -34,6 +34,14 @@ FILES: dict[str, tuple[Tier, ...]] = {
 
 Verdict = Literal["in step", "out of step", "cannot tell", "not yet", "reported"]
 WORST_FIRST: tuple[Verdict, ...] = ("out of step", "not yet", "cannot tell", "in step", "reported")
+COLOURS: dict[Verdict, str] = {
+    "in step": "brightgreen",
+    "out of step": "red",
+    "not yet": "yellow",
+    "cannot tell": "yellow",
+    "reported": "lightgrey",
+}
+"""Of a badge, as shields.io calls them."""
 GOOD: tuple[Verdict, ...] = ("in step", "reported", "cannot tell")
 
 
@@ -82,6 +90,8 @@ class Pair(Settings):
 
 
 class Certificate(Settings):
+    """In a file, `verdict`, `scope` and `badge` stand beside the fields; they follow from them."""
+
     backend: str
     device: str
     threads: int
@@ -100,6 +110,11 @@ class Certificate(Settings):
     """When, in UTC: ISO 8601."""
     seconds: float
 
+    @model_validator(mode="before")
+    @classmethod
+    def _what_follows_is_not_read(cls, values: Any) -> Any:
+        return {k: v for k, v in values.items() if k not in FOLLOWS} if isinstance(values, dict) else values
+
     @property
     def verdict(self) -> Verdict:
         """The worst of its checks; nothing is in step that was not judged."""
@@ -111,13 +126,42 @@ class Certificate(Settings):
         return bool(self.dtypes) and "float64" not in self.dtypes
 
     @property
+    def scope(self) -> str:
+        """What it is about, where that is less than float32 and float64."""
+        return "float32 only" if self.float32_only else ""
+
+    @property
+    def badge(self) -> dict[str, Any]:
+        """For shields.io: https://shields.io/badges/endpoint-badge."""
+        tiers = [t for t in self.tiers if self.verdict in {c.verdict for c in self.checks if c.tier == t}]
+        where = _ranges(self.tiers if self.verdict == "in step" else tiers)
+        message = ", ".join(filter(None, [self.verdict, where, self.scope]))
+        return {"schemaVersion": 1, "label": "lockstep", "message": message, "color": COLOURS[self.verdict]}
+
+    @property
     def summary(self) -> str:
-        scope = ", float32 only" if self.float32_only else ""
+        scope = f", {self.scope}" if self.scope else ""
         return f"{self.verdict}{scope} ({', '.join(self.tiers)}; {self.seconds:.0f} s)"
 
     @property
     def falls_short(self) -> bool:
         return self.verdict not in GOOD
+
+
+FOLLOWS = ("verdict", "scope", "badge")
+
+
+def _ranges(tiers: list[str]) -> str:
+    """["T0", "T1", "T2", "T5"] -> "T0-T2, T5"."""
+    found: list[list[str]] = []
+    for tier in TIERS:
+        if tier not in tiers:
+            found.append([])
+        elif found and found[-1]:
+            found[-1].append(tier)
+        else:
+            found.append([tier])
+    return ", ".join("-".join(dict.fromkeys((run[0], run[-1]))) for run in found if run)
 
 
 class _File(Settings):
@@ -126,7 +170,10 @@ class _File(Settings):
 
 
 def write(path: Path, certificates: list[Certificate]) -> None:
-    write_json(path, {"certificates": [made.model_dump(mode="json") for made in certificates]})
+    def told(made: Certificate) -> dict[str, Any]:
+        return {name: getattr(made, name) for name in FOLLOWS} | made.model_dump(mode="json")
+
+    write_json(path, {"certificates": [told(made) for made in certificates]})
 
 
 def made_by(path: Path) -> str | None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lockstep import discovery
 from lockstep.config_file import TIERS
+from lockstep.conformance.advice import next_step
 from lockstep.conformance.certificate import Certificate, Verdict
 from lockstep.conformance.verify import Request, prepared_digits
 from lockstep.conformance.verify import verify as measure
@@ -75,11 +76,24 @@ def _backends(names: Sequence[str], every: bool, device: str, console: Console) 
     if bool(names) == every:
         raise LockstepError("verify: name one or more backends, or say --all")
     if not every:
-        return [discovery.find(name).name for name in names]
+        return [_find(name) for name in names]
     for plugin in discovery.plugins().values():
         if reason := plugin.unusable(device):
             console.print(Text(f"{plugin.name}: {reason}", style="yellow"))
     return [plugin.name for plugin in discovery.plugins().values() if not plugin.unusable(device)]
+
+
+def _find(name: str) -> str:
+    known = discovery.plugins()
+    folder = Path("backends", name)
+    if name not in known and folder.is_dir():
+        raise LockstepError(
+            f"{folder}: it has no backend.py; write one, or remove it: lockstep new-backend {name}"
+        )
+    try:
+        return discovery.find(name).name
+    except LockstepError as error:
+        raise LockstepError(f"{error}; to begin one: lockstep new-backend {name}") from None
 
 
 def show(certificate: Certificate, console: Console) -> None:
@@ -93,8 +107,11 @@ def show(certificate: Certificate, console: Console) -> None:
     for check in certificate.checks:
         numbers = ("" if value is None else f"{value:.1e}" for value in (check.measured, check.limit))
         verdict = Text(check.verdict, style=COLOURS[check.verdict])
-        table.add_row(check.tier, Text(check.quantity), *numbers, verdict, Text(check.note))
+        tier = "" if check.quantity == "backend" else check.tier  # it has not come so far
+        table.add_row(tier, Text(check.quantity), *numbers, verdict, Text(check.note))
     console.print(table)
     if certificate.diagnosis:
         console.print(Text(f"  {certificate.diagnosis}"))
     console.print(Text(f"{certificate.backend} on {certificate.device}: {certificate.summary}"), style="bold")
+    if step := next_step(certificate):
+        console.print(Text(f"Next: {step}"))

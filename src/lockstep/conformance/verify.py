@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from lockstep import discovery
-from lockstep.conformance import attacks, bits, digits, reference, seeds, step_zero, travel
+from lockstep.conformance import answers, attacks, bits, digits, reference, seeds, step_zero, travel
 from lockstep.conformance.certificate import QUICK, Certificate, Check, Curve, Diagnosis, Pair
 from lockstep.conformance.observe import ADAM
 from lockstep.conformance.problem import Tensors
@@ -24,7 +24,7 @@ from lockstep.conformance.reference import ALL
 from lockstep.conformance.specs import SPECS
 from lockstep.conformance.step_zero import Found
 from lockstep.conformance.subject import Advance, Subject
-from lockstep.conformance.worker import THREADS, Make, Stopped
+from lockstep.conformance.worker import THREADS, Make, Stop, Stopped
 from lockstep.data import sources
 from lockstep.errors import LockstepError
 from lockstep.identity import conformance_hash
@@ -76,19 +76,22 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
     Raises LockstepError where backend or device are not there; all else that is wrong is in the certificate.
     """
     plugin = discovery.find(request.backend)
-    if reason := plugin.unusable(request.device):
-        raise LockstepError(f"backend {request.backend}: {reason}; see {plugin.folder}/requirements.txt")
+    unready = plugin.missing()
+    if not unready and (reason := plugin.unusable(request.device)):
+        raise LockstepError(f"backend {request.backend}: {reason}")
     began, findings = time.perf_counter(), Findings()
     subject = Subject(request.backend, request.device, data, advance)
     dtypes: list[str] = []
     environment: dict[str, str] = {}
     try:
+        if unready:
+            raise Stopped(Stop("backend", unready, True))
         _require_device(subject)
         dtypes = subject.worker("float32").call(_dtypes, request.device)
         if _measure(request, subject, dtypes, references, findings):
             environment = subject.worker("float32").call(_environment)
     except Stopped as stopped:
-        findings.checks.append(step_zero.stopped(stopped.stop, request.tiers[-1]))
+        findings.checks.append(step_zero.stopped(stopped.stop, request.tiers[0]))
     finally:
         subject.close()
     return Certificate(
@@ -246,13 +249,17 @@ def _require_device(subject: Subject) -> None:
 
 
 def devices(make: Make, backend: str) -> list[str]:
-    return list(discovery.load(discovery.find(backend)).devices())
+    return answers.names("devices", discovery.load(discovery.find(backend)).devices())
 
 
 def _dtypes(make: Make, device: str) -> list[str]:
-    return list(make(SPECS["no convolution"], ADAM).dtypes(device))
+    """Asked of the first network that is built, as are its devices: both may start the framework."""
+    backend = make(SPECS["no convolution"], ADAM)
+    if device not in (usable := answers.names("devices", backend.devices())):
+        raise Stopped(Stop("devices", f"{device!r} is not among {usable}", False))
+    return answers.names("dtypes", backend.dtypes(device))
 
 
 def _environment(make: Make) -> dict[str, str]:
     switches = make(SPECS["no convolution"], ADAM).environment()
-    return {"processor": machine()["cpu"]} | {str(name): str(value) for name, value in switches.items()}
+    return {"processor": machine()["cpu"]} | answers.texts("environment", switches)

@@ -1,0 +1,92 @@
+"""The one thing that an author does next, read off a certificate."""
+
+from __future__ import annotations
+
+import inspect
+
+from lockstep.backend import Backend
+from lockstep.conformance.certificate import Certificate, Check, Diagnosis
+from lockstep.conformance.reference import ALL
+from lockstep.spec import Activation
+
+GUIDE = "docs/plugins.md"
+SECTIONS = {
+    "backend": "Start",
+    "__init__": "Build",
+    "devices": "Build",
+    "dtypes": "Build",
+    "load": "Arrays in and out",
+    "dump": "Arrays in and out",
+    "logits": "Layers",
+    "loss_and_gradients": "Gradients",
+    "vjp": "Gradients",
+    "train_steps": "Training",
+    "synchronize": "Later and elsewhere",
+    "environment": "Build",
+}
+"""{method: the section of the guide about it}, in the order in which they are written."""
+REPEATABLE = (
+    "the same call must give the same bits in every process: see what deterministic=True has to switch"
+)
+WAITING = "synchronize must return when all work is done, and not before"
+TIERS = {
+    "two processes, 20 steps": (REPEATABLE, "Build"),
+    "work left after synchronize": (WAITING, "Later and elsewhere"),
+}
+
+
+def next_step(certificate: Certificate) -> str:
+    """What to write or to mend first, and where the guide speaks of it; "" where nothing falls short."""
+    if certificate.diagnosis:
+        return _mend(certificate.diagnosis)
+    for verdict in ("out of step", "not yet"):
+        for check in certificate.checks:
+            if check.verdict == verdict:
+                return _take_up(check)
+    return ""
+
+
+def _mend(found: Diagnosis) -> str:
+    node = next((node for node in ALL[found.spec].nodes if node.name == found.layer), None)
+    if node is None:
+        section = "Training" if found.layer in ("train_steps", "Adam") else "Gradients"
+        return f"mend {found.layer}: {found.quantity}{_because(found)}; {_see(section)}"
+    layer = node.layer
+    settings = layer.label if isinstance(layer, Activation) else _settings(layer.model_dump(exclude={"kind"}))
+    what = f"{node.name} ({settings})" if settings else node.name
+    section = "Layers" if found.quantity == "output" else "Gradients"
+    return f"mend the {found.quantity} of {what}{_because(found)}; {_see(section)}"
+
+
+def _because(found: Diagnosis) -> str:
+    return f": {found.cause}" if found.cause else f", in spec {found.spec!r}"
+
+
+def _settings(values: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _take_up(check: Check) -> str:
+    call = check.quantity
+    if call in TIERS:
+        rule, section = TIERS[call]
+        return f"{rule}; {_see(section)}"
+    if call not in SECTIONS:
+        return f"mend {call} ({check.tier}): {check.note}; {_see('The tiers')}"
+    if check.note.startswith("not written yet"):
+        return f"write {_contract(call)} {_see(SECTIONS[call])}"
+    verb = "go on with" if check.verdict == "not yet" and call != "backend" else "mend"
+    return f"{verb} {'the plugin' if call == 'backend' else call}: {check.note}; {_see(SECTIONS[call])}"
+
+
+def _contract(method: str) -> str:
+    """ "logits(self, images, masks=None): [B, *spec.output_shape] for images [B, H, W, C]. ..." """
+    function = getattr(Backend, method)
+    signature = inspect.signature(function)
+    plain = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+    names = signature.replace(parameters=plain, return_annotation=inspect.Signature.empty)
+    return f"{method}{names}: {' '.join((inspect.getdoc(function) or '').split())}"
+
+
+def _see(section: str) -> str:
+    return f'see "{section}" in {GUIDE}'
