@@ -35,6 +35,7 @@ def write(name: str, where: Path) -> Path:
     for file in sorted(TEMPLATE.iterdir()):
         if file.is_file():
             write_text(folder / file.name, file.read_text())
+    discovery.plugins.cache_clear()
     return folder
 
 

@@ -77,9 +77,13 @@ def make_backend(
 def describe_backend(name: Annotated[str, typer.Argument()]) -> None:
     """Print one backend's devices and environment as JSON."""
     from lockstep import discovery
+    from lockstep.conformance import answers
 
     backend = discovery.load(discovery.find(name))
-    print(json.dumps({"devices": list(backend.devices()), "environment": dict(backend.environment())}))
+    devices = answers.names("devices", backend.devices())
+    print(
+        json.dumps({"devices": devices, "environment": answers.texts("environment", backend.environment())})
+    )
 
 
 @app.command(rich_help_panel="extend")

@@ -74,18 +74,27 @@ def _take_up(check: Check) -> str:
     if call not in SECTIONS:
         return f"mend {call} ({check.tier}): {check.note}; {_see('The tiers')}"
     if check.note.startswith("not written yet"):
-        return f"write {_contract(call)} {_see(SECTIONS[call])}"
-    verb = "go on with" if check.verdict == "not yet" and call != "backend" else "mend"
-    return f"{verb} {'the plugin' if call == 'backend' else call}: {check.note}; {_see(SECTIONS[call])}"
+        return f"write {_contract(call).rstrip('.')}; {_see(SECTIONS[call])}"
+    if call == "backend":
+        installed = (
+            "pip install what its requirements.txt lists" if "not installed" in check.note else "mend it"
+        )
+        return f"{installed}: {check.note}; {_see(SECTIONS[call])}"
+    verb = "go on with" if check.verdict == "not yet" else "mend"
+    expected = f", the contract calls {_signature(call)}" if "argument" in check.note else ""
+    return f"{verb} {call}: {check.note}{expected}; {_see(SECTIONS[call])}"
 
 
 def _contract(method: str) -> str:
-    """ "logits(self, images, masks=None): [B, *spec.output_shape] for images [B, H, W, C]. ..." """
-    function = getattr(Backend, method)
-    signature = inspect.signature(function)
+    """The signature, and all that the contract says of it."""
+    return f"{_signature(method)}: {' '.join((inspect.getdoc(getattr(Backend, method)) or '').split())}"
+
+
+def _signature(method: str) -> str:
+    """ "logits(self, images, masks=None)" """
+    signature = inspect.signature(getattr(Backend, method))
     plain = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
-    names = signature.replace(parameters=plain, return_annotation=inspect.Signature.empty)
-    return f"{method}{names}: {' '.join((inspect.getdoc(function) or '').split())}"
+    return f"{method}{signature.replace(parameters=plain, return_annotation=inspect.Signature.empty)}"
 
 
 def _see(section: str) -> str:

@@ -12,6 +12,7 @@ T7  float32, one network attacked: gradient signs, adversarial images, survivors
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,9 +134,10 @@ class Certificate(Settings):
     @property
     def badge(self) -> dict[str, Any]:
         """For shields.io: https://shields.io/badges/endpoint-badge."""
-        tiers = [t for t in self.tiers if self.verdict in {c.verdict for c in self.checks if c.tier == t}]
-        where = _ranges(self.tiers if self.verdict == "in step" else tiers)
-        message = ", ".join(filter(None, [self.verdict, where, self.scope]))
+        late = {check.tier for check in self.checks if check.verdict == "out of step"}
+        where = {"in step": f", {_ranges(self.tiers)}", "out of step": f" in {_ranges(late)}"}
+        scope = f", {self.scope}" if self.scope else ""
+        message = f"{self.verdict}{where.get(self.verdict, '')}{scope}"
         return {"schemaVersion": 1, "label": "lockstep", "message": message, "color": COLOURS[self.verdict]}
 
     @property
@@ -151,7 +153,7 @@ class Certificate(Settings):
 FOLLOWS = ("verdict", "scope", "badge")
 
 
-def _ranges(tiers: list[str]) -> str:
+def _ranges(tiers: Collection[str]) -> str:
     """["T0", "T1", "T2", "T5"] -> "T0-T2, T5"."""
     found: list[list[str]] = []
     for tier in TIERS:
