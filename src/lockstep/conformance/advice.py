@@ -39,11 +39,11 @@ def next_step(certificate: Certificate) -> str:
     """What to write or to mend first, and where the guide speaks of it; "" where nothing falls short."""
     if certificate.diagnosis:
         return _mend(certificate.diagnosis)
-    for verdict in ("out of step", "not yet"):
-        for check in certificate.checks:
-            if check.verdict == verdict:
-                return _take_up(check)
-    return ""
+    calls_first = sorted(certificate.checks, key=lambda check: check.limit is not None)
+    late = [
+        check for verdict in ("out of step", "not yet") for check in calls_first if check.verdict == verdict
+    ]
+    return _take_up(late[0]) if late else ""
 
 
 def _mend(found: Diagnosis) -> str:

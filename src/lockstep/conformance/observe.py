@@ -45,7 +45,8 @@ def observe(
 
 
 def _parts(backend: Backend, spec: Spec, problem: Problem, adam: Adam | None) -> Iterator[Tensors]:
-    backend.load(problem.weights)
+    if problem.weights:  # a network without weights is used without `load`: `inside.functions`
+        backend.load(problem.weights)
     state = _dump(backend, problem)
     yield {f"dump {name}": state[name] for name in problem.weights}
     yield from _forward(backend, problem)
