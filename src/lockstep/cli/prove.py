@@ -18,8 +18,8 @@ def verify(
     tier: Annotated[
         list[str], typer.Option(help="T0 to T7, or a range as T0..T6; several with commas or repeated")
     ] = ["T0..T4"],  # noqa: B006  typer reads it
-    steps: Annotated[int, typer.Option(min=1, help="of T5")] = 500,
-    pairs: Annotated[int, typer.Option(min=1, help="of T6")] = 8,
+    steps: Annotated[int, typer.Option(min=1, help="of T5; fewer than 500 cannot tell")] = 500,
+    pairs: Annotated[int, typer.Option(min=1, help="of T6; fewer than 8 cannot tell")] = 8,
     references: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="keep the reference's runs of T5 to T7 here")
     ] = None,

@@ -25,14 +25,17 @@ SECTIONS = {
     "environment": "Build",
 }
 """{method: the section of the guide about it}, in the order in which they are written."""
-REPEATABLE = (
-    "the same call must give the same bits in every process: see what deterministic=True has to switch"
-)
-WAITING = "synchronize must return when all work is done, and not before"
 TIERS = {
-    "two processes, 20 steps": (REPEATABLE, "Build"),
-    "work left after synchronize": (WAITING, "Later and elsewhere"),
+    "two processes, 20 steps": (
+        "the same call must give the same bits in every process: see what deterministic=True has to switch",
+        "Build",
+    ),
+    "work left after synchronize": (
+        "synchronize must return when all work is done, and not before",
+        "Later and elsewhere",
+    ),
 }
+"""{line of T0: what it asks for, the section about it}."""
 
 
 def next_step(certificate: Certificate) -> str:
@@ -40,10 +43,10 @@ def next_step(certificate: Certificate) -> str:
     if certificate.diagnosis:
         return _mend(certificate.diagnosis)
     calls_first = sorted(certificate.checks, key=lambda check: check.limit is not None)
-    late = [
-        check for verdict in ("out of step", "not yet") for check in calls_first if check.verdict == verdict
-    ]
-    return _take_up(late[0]) if late else ""
+    for verdict in ("out of step", "not yet"):
+        if late := next((check for check in calls_first if check.verdict == verdict), None):
+            return _take_up(late)
+    return ""
 
 
 def _mend(found: Diagnosis) -> str:
@@ -76,12 +79,11 @@ def _take_up(check: Check) -> str:
     if check.note.startswith("not written yet"):
         return f"write {_contract(call).rstrip('.')}; {_see(SECTIONS[call])}"
     if call == "backend":
-        installed = (
-            "pip install what its requirements.txt lists" if "not installed" in check.note else "mend it"
-        )
-        return f"{installed}: {check.note}; {_see(SECTIONS[call])}"
+        absent = check.note.startswith("not installed")
+        verb = "pip install what its requirements.txt lists" if absent else "mend it"
+        return f"{verb}: {check.note}; {_see(SECTIONS[call])}"
     verb = "go on with" if check.verdict == "not yet" else "mend"
-    expected = f", the contract calls {_signature(call)}" if "argument" in check.note else ""
+    expected = f", the contract calls {_signature(call)}" if f".{call}() " in check.note else ""
     return f"{verb} {call}: {check.note}{expected}; {_see(SECTIONS[call])}"
 
 

@@ -84,16 +84,15 @@ def _backends(names: Sequence[str], every: bool, device: str, console: Console) 
 
 
 def _find(name: str) -> str:
-    known = discovery.plugins()
-    folder = Path("backends", name)
-    if name not in known and folder.is_dir():
-        raise LockstepError(
-            f"{folder}: it has no backend.py; write one, or remove it: lockstep new-backend {name}"
-        )
-    try:
-        return discovery.find(name).name
-    except LockstepError as error:
-        raise LockstepError(f"{error}; to begin one: lockstep new-backend {name}") from None
+    family = name.partition("+")[0]
+    folder, begin = Path("backends", family), f"lockstep new-backend {family}"
+    if family not in (known := discovery.plugins()):
+        if folder.is_dir():
+            raise LockstepError(
+                f"{folder}: it has no backend.py; write one, or remove the folder and run {begin}"
+            )
+        raise LockstepError(f"unknown backend {name!r}; known: {', '.join(known)}; to begin one: {begin}")
+    return discovery.find(name).name
 
 
 def show(certificate: Certificate, console: Console) -> None:
