@@ -12,7 +12,7 @@ import pytest
 
 from lockstep.conformance import badge
 from lockstep.conformance.advice import next_step
-from lockstep.conformance.certificate import Certificate, read, write
+from lockstep.conformance.certificate import Certificate, Pair, read, write
 from lockstep.conformance.terminal import selected
 from lockstep.errors import LockstepError
 from lockstep.identity import TRAINING_PATH
@@ -429,7 +429,8 @@ def test_a_badge_says_the_verdict_and_its_scope(made, message, color, tmp_path):
 
 
 def test_a_certificate_of_before_is_read_and_one_of_now_comes_back(tmp_path):
-    made = certificate_of("out of step")
+    pair = Pair(seed=0, accuracy=(0.5, 0.25), cross_entropy=(1.0, 2.0), churn=0.0)
+    made = certificate_of("out of step").model_copy(update={"pairs": [pair]})
     write(tmp_path / "now.json", [made])
     assert read(tmp_path / "now.json") == [made]
     file = json.loads((tmp_path / "now.json").read_text())

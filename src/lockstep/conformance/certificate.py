@@ -16,7 +16,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field
 
 from lockstep.config import Config
 from lockstep.config_file import TIERS, Tier
@@ -91,7 +91,9 @@ class Pair(Settings):
 
 
 class Certificate(Settings):
-    """In a file, `verdict`, `scope` and `badge` stand beside the fields; they follow from them."""
+    """In a file, what follows from the fields stands beside them, for other programs; it is not read."""
+
+    model_config = ConfigDict(extra="ignore")
 
     backend: str
     device: str
@@ -110,11 +112,6 @@ class Certificate(Settings):
     made: str
     """When, in UTC: ISO 8601."""
     seconds: float
-
-    @model_validator(mode="before")
-    @classmethod
-    def _what_follows_is_not_read(cls, values: Any) -> Any:
-        return {k: v for k, v in values.items() if k not in FOLLOWS} if isinstance(values, dict) else values
 
     @property
     def verdict(self) -> Verdict:
@@ -151,6 +148,7 @@ class Certificate(Settings):
 
 
 FOLLOWS = ("verdict", "scope", "badge")
+"""What a file says beside the fields."""
 
 
 def _ranges(tiers: Collection[str]) -> str:
