@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from conftest import NO_CUPY
 
-from lockstep.conformance.certificate import read
+from lockstep.conformance import badge
+from lockstep.conformance.advice import next_step
+from lockstep.conformance.certificate import Certificate, Pair, read, write
 from lockstep.conformance.terminal import selected
 from lockstep.errors import LockstepError
 from lockstep.identity import TRAINING_PATH
@@ -52,9 +55,10 @@ def plugin(folder: Path, source: str) -> Path:
     return folder
 
 
-def unfinished(*written: str) -> str:
-    """A backend that borrows NumPy's answers, with some of its methods."""
-    methods = (f"\n    def {name}(self, *arguments):\n        {METHODS[name]}\n" for name in written)
+def unfinished(*written: str, **bodies: str) -> str:
+    """A backend that borrows NumPy's answers, with some of its methods; `bodies` stand for borrowed ones."""
+    lines = METHODS | bodies
+    methods = (f"\n    def {name}(self, *arguments):\n        {lines[name]}\n" for name in written)
     return HEAD + "".join(methods)
 
 
@@ -82,13 +86,113 @@ def test_an_unfinished_plugin_is_told_the_next_step_alone(missing, tmp_path, cer
     assert {check.verdict for check in done} <= {"in step"}
     assert (step.quantity, step.verdict) == (missing, "not yet")
     assert "not written yet" in step.note
+    assert next_step(certificate).startswith(f"write {missing}(")
     lines = {check.quantity for check in done}
     assert ("logits" in lines) == ("logits" in written)
     assert ("input gradient" in lines) == ("vjp" in written)
 
 
-def test_the_finished_plugin_is_in_step(tmp_path, certify):
-    assert certify(plugin(tmp_path, unfinished(*METHODS)), "mine", "T1", "T2").verdict == "in step"
+def test_the_finished_plugin_is_in_step_and_there_is_no_next(tmp_path, certify):
+    certificate = certify(plugin(tmp_path, unfinished(*METHODS)), "mine", "T1", "T2")
+    assert certificate.verdict == "in step"
+    assert next_step(certificate) == ""
+
+
+FLOAT32 = "return {k: v.astype('float32') for k, v in self.inner.dump().items()}"
+LAZY = """
+        class Lazy:
+            def __array__(self, *arguments, **settings):
+                raise RuntimeError("still in the graph")
+        return Lazy()"""
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "told"),
+    [
+        ("dump", "return None", "nothing is returned yet"),
+        ("dump", "return list(self.inner.dump())", "is a list, a dict {name: NumPy array} is expected"),
+        (
+            "dump",
+            "return {'w' + k: v for k, v in self.inner.dump().items()}",
+            "12 are unknown, as 'wadam/m/dense1/bias'",
+        ),
+        (
+            "dump",
+            "return {k: v.tolist() for k, v in self.inner.dump().items()}",
+            "['dense1/kernel'] is a list",
+        ),
+        ("dump", FLOAT32, "is float32, this run is in float64"),
+        ("logits", "return self.inner.logits(*arguments).tolist()", "is a list, a NumPy array is expected"),
+        ("logits", "return self.inner.logits(*arguments).astype('float32')", "is float32, this run is in"),
+        ("logits", "return self.inner.logits(arguments)", "(backend.py, line 24)"),
+        ("loss_and_gradients", "return 0.0", "is a float, a tuple is expected: loss, {weight: its gradient}"),
+        ("loss_and_gradients", "return '1', {}", "the loss is a str, a float is expected"),
+        (
+            "loss_and_gradients",
+            "return self.inner.loss_and_gradients(*arguments)[0], {}",
+            "the gradients: 4 names are missing, as 'dense1/bias'",
+        ),
+        ("vjp", "return self.inner.vjp(*arguments)[0]", "is a numpy.ndarray, a tuple is expected"),
+        (
+            "vjp",
+            "return self.inner.vjp(*arguments)[0], lambda cotangent: None",
+            "the pullback returns is None",
+        ),
+        ("vjp", "return self.inner.vjp(*arguments)[0], lambda cotangent: 1 / 0", "ZeroDivisionError"),
+        (
+            "train_steps",
+            "return self.inner.train_steps(*arguments)[-1]",
+            "the shape (8, 3), expected (1, 8, 3)",
+        ),
+        (
+            "train_steps",
+            LAZY,
+            "np.asarray cannot convert the answer, a lockstep_backend_mine.Lazy (RuntimeError: still",
+        ),
+        ("environment", "return 'numpy'", "is a str, a dict {name: text} is expected"),
+    ],
+)
+def test_an_answer_of_another_kind_is_one_line_about_its_method(method, body, told, tmp_path, certify):
+    certificate = certify(plugin(tmp_path, unfinished(*METHODS, **{method: body})), "mine", "T1", "T2")
+    step = next(check for check in certificate.checks if check.verdict in ("not yet", "out of step"))
+    assert step.quantity == method
+    assert told in step.note
+    assert len(step.note.splitlines()) == 1
+    assert told in next_step(certificate)
+    assert "in docs/plugins.md" in next_step(certificate)
+
+
+@pytest.mark.parametrize(
+    ("devices", "told"),
+    [
+        ("pass", "nothing is returned yet"),
+        ("return 'cpu'", "is 'cpu', a tuple"),
+        ("return ()", "'cpu' is not among []"),
+    ],
+)
+def test_devices_are_asked_before_anything_is_measured(devices, told, tmp_path, certify):
+    source = unfinished(*METHODS).replace('return ("cpu",)', devices)
+    (check,) = certify(plugin(tmp_path, source), "mine", "T1").checks
+    assert check.quantity == "devices"
+    assert told in check.note
+
+
+def test_a_method_with_other_arguments_is_told_the_contracts(tmp_path, certify):
+    source = unfinished(*METHODS).replace("def vjp(self, *arguments)", "def vjp(self)")
+    certificate = certify(plugin(tmp_path, source), "mine", "T1")
+    assert certificate.checks[-1].quantity == "vjp"
+    assert "the contract calls vjp(self, images, masks=None)" in next_step(certificate)
+
+
+def test_a_network_without_weights_is_used_without_load(tmp_path, certify):
+    """As the curves of activation functions are measured."""
+    source = unfinished(
+        *METHODS,
+        load="self.loaded = True; self.inner.load(*arguments)",
+        vjp="assert self.loaded; return self.inner.vjp(*arguments)",
+    )
+    (*_, step) = certify(plugin(tmp_path, source), "mine", "T1").checks
+    assert "spec 'no weights'" in step.note
 
 
 @pytest.mark.parametrize(
@@ -96,13 +200,29 @@ def test_the_finished_plugin_is_in_step(tmp_path, certify):
     [
         ("", "api is missing, this Lockstep needs `api = 1`"),
         ("api = 1", "must define one subclass of lockstep.backend.Backend, not 0"),
-        ("import no_such_module", "cannot be imported (ModuleNotFoundError"),
+        ("api = 2", "api is 2, this Lockstep needs `api = 1`"),
+        ("import no_such_module", "No module named 'no_such_module') (backend.py, line 1)"),
+        ("x = 1\nnot Python", "line 2)"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        (HEAD + "class Other(Mine): pass", "must define one subclass of lockstep.backend.Backend, not 2"),
     ],
 )
 def test_a_plugin_that_is_none_yet_is_told_what_is_missing(source, message, tmp_path, certify):
-    (check,) = certify(plugin(tmp_path, source), "mine", "T1").checks
-    assert check.verdict == "not yet"
+    certificate = certify(plugin(tmp_path, source), "mine", "T1")
+    (check,) = certificate.checks
+    assert (check.quantity, check.verdict) == ("backend", "not yet")
     assert message in check.note
+    assert message in next_step(certificate)
+
+
+def test_a_missing_package_is_a_certificate_too(tmp_path, certify):
+    folder = plugin(tmp_path, unfinished(*METHODS))
+    (folder / "backends/mine/requirements.txt").write_text("no-such-package\n")
+    certificate = certify(folder, "mine", "T1")
+    assert [check.verdict for check in certificate.checks] == ["not yet"]
+    assert next_step(certificate).startswith(
+        "pip install what its requirements.txt lists: not installed: no-such"
+    )
 
 
 def test_a_layer_that_is_not_there_yet_names_the_spec(tmp_path, certify):
@@ -139,7 +259,8 @@ def test_a_process_that_dies_is_a_line_too(tmp_path, certify):
 def test_a_stub_that_returns_nothing_is_not_yet_there(tmp_path, certify):
     body = "    def logits(self, images, masks=None):\n        pass\n"
     (*_, step) = certify(plugin(tmp_path, on_numpy(body)), "mine", "T1").checks
-    assert (step.verdict, "logits: nothing is returned yet" in step.note) == ("not yet", True)
+    assert (step.quantity, step.verdict) == ("logits", "not yet")
+    assert "nothing is returned yet" in step.note
 
 
 def test_what_is_measured_is_kept_when_the_process_dies_later(tmp_path, certify):
@@ -223,7 +344,12 @@ def test_the_command_prints_a_table_and_writes_the_certificate(tmp_path):
     assert "numpy on cpu: in step (T1;" in done.stdout
     (certificate,) = read(path)
     assert certificate.backend == "numpy"
-    assert json.loads(path.read_text())["schema"] == 1
+    assert "Next:" not in done.stdout
+    file = json.loads(path.read_text())
+    assert file["schema"] == 1
+    badge = {"schemaVersion": 1, "label": "lockstep", "message": "in step, T1", "color": "brightgreen"}
+    told = file["certificates"][0]
+    assert (told["verdict"], told["scope"], told["badge"]) == ("in step", "", badge)
 
 
 def test_the_command_fails_where_a_backend_falls_short_and_says_why(tmp_path):
@@ -233,6 +359,8 @@ def test_the_command_fails_where_a_backend_falls_short_and_says_why(tmp_path):
     assert "first out of step: gradient by its input of activation1" in done.stdout
     assert "derivative at 0 is 0.5" in " ".join(done.stdout.split())
     assert read(path)[0].verdict == "out of step"
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("Next: "))
+    assert "mend the gradient by its input of activation1 (relu)" in line
     assert not done.stderr.strip()
 
 
@@ -242,6 +370,12 @@ def test_the_command_fails_where_a_backend_falls_short_and_says_why(tmp_path):
         ((), "name one or more backends, or say --all"),
         (("numpy", "--all"), "name one or more backends, or say --all"),
         (("nix",), "unknown backend 'nix'; known: numpy"),
+        (("nix",), "to begin one: lockstep new-backend nix"),
+        (("numpy", "--badge", "badge.png"), "--badge badge.png: name a FILE.svg"),
+        (
+            ("numpy", "torch", "--badge", "badge.svg"),
+            "--badge badge.svg: a badge is of one backend; name one",
+        ),
         (("numpy", "--tier", "T9"), "--tier T9: unknown; give T0 to T7"),
         pytest.param(("numpy", "--device", "gpu"), "backend numpy: not installed: cupy", marks=NO_CUPY),
     ],
@@ -251,6 +385,60 @@ def test_mistakes_on_the_command_line_are_one_line(arguments, message):
     assert done.returncode == 1
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_without_backend_py_is_told_as_such(tmp_path):
+    (tmp_path / "backends/mine").mkdir(parents=True)
+    done = lockstep("mine", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "backends/mine: it has no backend.py" in done.stderr
+
+
+def certificate_of(verdict: str, dtypes: tuple[str, ...] = ("float32", "float64")) -> Certificate:
+    checks = [
+        {
+            "tier": tier,
+            "quantity": "logits",
+            "measured": None,
+            "verdict": verdict if tier == "T2" else "in step",
+        }
+        for tier in ("T0", "T1", "T2", "T4")
+    ]
+    lists = {"curves": [], "pairs": [], "environment": {}, "versions": {}}
+    rest = {"threads": 2, "hash": "", "made": "", "seconds": 1.0, "tiers": ["T0", "T1", "T2", "T4"]}
+    sides = {"backend": "mine", "device": "cpu", "dtypes": list(dtypes)}
+    return Certificate.model_validate(sides | rest | lists | {"checks": checks})
+
+
+@pytest.mark.parametrize(
+    ("made", "message", "color"),
+    [
+        (certificate_of("in step"), "in step, T0-T2, T4", "brightgreen"),
+        (certificate_of("in step", ("float32",)), "in step, T0-T2, T4, float32 only", "brightgreen"),
+        (certificate_of("out of step"), "out of step in T2", "red"),
+        (certificate_of("not yet"), "not yet", "yellow"),
+        (certificate_of("cannot tell"), "cannot tell", "yellow"),
+    ],
+)
+def test_a_badge_says_the_verdict_and_its_scope(made, message, color, tmp_path):
+    assert made.badge == {"schemaVersion": 1, "label": "lockstep", "message": message, "color": color}
+    badge.write(tmp_path / "badge.json", made)
+    assert json.loads((tmp_path / "badge.json").read_text()) == made.badge
+    badge.write(tmp_path / "badge.svg", made)
+    root = ElementTree.parse(tmp_path / "badge.svg").getroot()
+    assert [text.text for text in root.iter() if text.tag.endswith("text")] == ["lockstep", message]
+
+
+def test_a_certificate_of_before_is_read_and_one_of_now_comes_back(tmp_path):
+    pair = Pair(seed=0, accuracy=(0.5, 0.25), cross_entropy=(1.0, 2.0), churn=0.0)
+    made = certificate_of("out of step").model_copy(update={"pairs": [pair]})
+    write(tmp_path / "now.json", [made])
+    assert read(tmp_path / "now.json") == [made]
+    file = json.loads((tmp_path / "now.json").read_text())
+    for name in ("verdict", "scope", "badge"):
+        del file["certificates"][0][name]
+    (tmp_path / "before.json").write_text(json.dumps(file))
+    assert read(tmp_path / "before.json") == [made]
 
 
 def test_tiers_can_be_named_listed_and_ranged():

@@ -55,10 +55,12 @@ def find(name: str) -> Plugin:
     if name in known:
         return known[name]
     if family not in known:
-        names = ", ".join(known)
-        if Path("backends", family).is_dir():
-            raise LockstepError(f"backends/{family}: there is no backend.py in it")
-        raise LockstepError(f"unknown backend {name!r}; known: {names}; others: see docs/plugins.md")
+        folder, begin = Path("backends", family), f"lockstep new-backend {family}"
+        if folder.is_dir():
+            raise LockstepError(
+                f"{folder}: it has no backend.py; write one, or remove the folder and run {begin}"
+            )
+        raise LockstepError(f"unknown backend {name!r}; known: {', '.join(known)}; to begin one: {begin}")
     return variant(known[family], choices)
 
 

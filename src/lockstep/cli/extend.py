@@ -72,16 +72,31 @@ def _short(folder: Path) -> str:
     return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
 
 
+@app.command("new-backend", rich_help_panel="extend")
+def make_backend(
+    name: Annotated[str, typer.Argument(help="lower-case letters, digits, - and _")],
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="that holds backends")] = Path("backends"),
+) -> None:
+    """Write a backend that already runs, in NumPy, to be replaced piece by piece."""
+    from lockstep import new_backend
+
+    folder = new_backend.write(name, to)
+    out.print(f"{folder}: a backend that runs as it is.  Next, beside docs/plugins.md:", highlight=False)
+    for command in new_backend.next_commands(name, to):
+        out.print(f"  {command}", highlight=False)
+
+
 @app.command("describe", rich_help_panel="extend")
 def describe_backend(name: Annotated[str, typer.Argument()]) -> None:
     """Print one backend's devices and environment as JSON."""
     from lockstep import discovery
+    from lockstep.conformance import answers
 
     backend = discovery.load(discovery.find(name))
-    said = backend.devices(), backend.environment()
-    if None in said:
-        raise LockstepError("devices or environment is not written yet: it returns None")
-    print(json.dumps({"devices": list(said[0]), "environment": dict(said[1])}))
+    devices = answers.names("devices", backend.devices())
+    print(
+        json.dumps({"devices": devices, "environment": answers.texts("environment", backend.environment())})
+    )
 
 
 @app.command(rich_help_panel="extend")

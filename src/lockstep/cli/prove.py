@@ -18,8 +18,8 @@ def verify(
     tier: Annotated[
         list[str], typer.Option(help="T0 to T7, or a range as T0..T6; several with commas or repeated")
     ] = ["T0..T4"],  # noqa: B006  typer reads it
-    steps: Annotated[int, typer.Option(min=1, help="of T5")] = 500,
-    pairs: Annotated[int, typer.Option(min=1, help="of T6")] = 8,
+    steps: Annotated[int, typer.Option(min=1, help="of T5; fewer than 500 cannot tell")] = 500,
+    pairs: Annotated[int, typer.Option(min=1, help="of T6; fewer than 8 cannot tell")] = 8,
     references: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="keep the reference's runs of T5 to T7 here")
     ] = None,
@@ -27,15 +27,25 @@ def verify(
         Path | None, typer.Option("--json", metavar="FILE", help="write certificates")
     ] = None,
     config: PluginsOption = None,
+    badge_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--badge", metavar="FILE.svg", help="write a badge; FILE.json: for shields.io's endpoint"
+        ),
+    ] = None,
 ) -> None:
     """Certify that a backend computes the same run as NumPy in float64; exit status 1 if it falls short."""
-    from lockstep.conformance import certificate, terminal
+    from lockstep.conformance import badge, certificate, terminal
 
     know(config)
+    if badge_file:
+        badge.check(badge_file, names or [])
     requests = terminal.requests(names or [], every, device, tier, steps, pairs, out)
     made = terminal.verify(requests, references, every, out)
     if json_file:
         certificate.write(json_file, made)
+    if badge_file:
+        badge.write(badge_file, made[0])
     if any(each.falls_short for each in made):
         raise typer.Exit(1)
 

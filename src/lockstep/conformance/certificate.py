@@ -12,10 +12,11 @@ T7  float32, one network attacked: gradient signs, adversarial images, survivors
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from lockstep.config import Config
 from lockstep.config_file import TIERS, Tier
@@ -34,6 +35,14 @@ FILES: dict[str, tuple[Tier, ...]] = {
 
 Verdict = Literal["in step", "out of step", "cannot tell", "not yet", "reported"]
 WORST_FIRST: tuple[Verdict, ...] = ("out of step", "not yet", "cannot tell", "in step", "reported")
+COLOURS: dict[Verdict, str] = {
+    "in step": "brightgreen",
+    "out of step": "red",
+    "not yet": "yellow",
+    "cannot tell": "yellow",
+    "reported": "lightgrey",
+}
+"""Of a badge, as shields.io calls them."""
 GOOD: tuple[Verdict, ...] = ("in step", "reported", "cannot tell")
 
 
@@ -82,6 +91,10 @@ class Pair(Settings):
 
 
 class Certificate(Settings):
+    """In a file, what follows from the fields stands beside them, for other programs; it is not read."""
+
+    model_config = ConfigDict(extra="ignore")
+
     backend: str
     device: str
     threads: int
@@ -116,6 +129,15 @@ class Certificate(Settings):
         return "float32 only" if self.dtypes and "float64" not in self.dtypes else ""
 
     @property
+    def badge(self) -> dict[str, Any]:
+        """For shields.io: https://shields.io/badges/endpoint-badge."""
+        late = {check.tier for check in self.checks if check.verdict == "out of step"}
+        where = {"in step": f", {_ranges(self.tiers)}", "out of step": f" in {_ranges(late)}"}
+        scope = f", {self.scope}" if self.scope else ""
+        message = f"{self.verdict}{where.get(self.verdict, '')}{scope}"
+        return {"schemaVersion": 1, "label": "lockstep", "message": message, "color": COLOURS[self.verdict]}
+
+    @property
     def summary(self) -> str:
         scope = f", {self.scope}" if self.scope else ""
         return f"{self.verdict}{scope} ({', '.join(self.tiers)}; {self.seconds:.0f} s)"
@@ -125,13 +147,33 @@ class Certificate(Settings):
         return self.verdict not in GOOD
 
 
+FOLLOWS = ("verdict", "scope", "badge")
+"""What a file says beside the fields."""
+
+
+def _ranges(tiers: Collection[str]) -> str:
+    """["T0", "T1", "T2", "T5"] -> "T0-T2, T5"."""
+    found: list[list[str]] = []
+    for tier in TIERS:
+        if tier not in tiers:
+            found.append([])
+        elif found and found[-1]:
+            found[-1].append(tier)
+        else:
+            found.append([tier])
+    return ", ".join("-".join(dict.fromkeys((run[0], run[-1]))) for run in found if run)
+
+
 class _File(Settings):
     schema_: int = Field(alias="schema", ge=SCHEMA, le=SCHEMA)
     certificates: list[Certificate]
 
 
 def write(path: Path, certificates: list[Certificate]) -> None:
-    write_json(path, {"certificates": [made.model_dump(mode="json") for made in certificates]})
+    def told(made: Certificate) -> dict[str, Any]:
+        return {name: getattr(made, name) for name in FOLLOWS} | made.model_dump(mode="json")
+
+    write_json(path, {"certificates": [told(made) for made in certificates]})
 
 
 def made_by(path: Path) -> str | None:

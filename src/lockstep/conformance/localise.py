@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lockstep.conformance import answers
 from lockstep.conformance.distance import EXEMPT_PIXELS, distance
 from lockstep.conformance.observe import ADAM
 from lockstep.conformance.problem import Problem, Tensors
@@ -102,17 +103,19 @@ def _from(spec: Spec, index: int, problem: Problem, x: np.ndarray) -> tuple[Spec
 def _forward(make: Make, spec: Spec, problem: Problem) -> np.ndarray:
     backend = make(spec, ADAM)
     backend.load({name: problem.weights[name] for name in spec.weights})
-    return backend.logits(problem.images[0], {name: problem.masks[name][0] for name in spec.dropouts})
+    logits = backend.logits(problem.images[0], {name: problem.masks[name][0] for name in spec.dropouts})
+    return answers.array("logits", logits, problem.images.dtype)
 
 
 def _backward(make: Make, spec: Spec, problem: Problem, cotangent: np.ndarray) -> np.ndarray:
     backend = make(spec, ADAM)
     backend.load(problem.weights)
     _, pullback = backend.vjp(problem.images[0], problem.step_masks(0))
-    return pullback(cotangent)
+    return answers.array("vjp", pullback(cotangent), cotangent.dtype)
 
 
 def _gradients(make: Make, spec: Spec, problem: Problem) -> Tensors:
     backend = make(spec, ADAM)
     backend.load(problem.weights)
-    return backend.loss_and_gradients(problem.images[0], problem.targets[0], problem.step_masks(0))[1]
+    _, found = backend.loss_and_gradients(problem.images[0], problem.targets[0], problem.step_masks(0))
+    return answers.arrays("loss_and_gradients", found, problem.weights, problem.images.dtype)

@@ -135,11 +135,9 @@ def _batch_mean(place: Place) -> Iterator[Guess]:
 
 
 def _precision(place: Place, apart: float) -> str:
-    if not isinstance(place.node.layer, Conv2D | Dense):
-        return ""
     if place.measured.dtype == np.float64 and 1e-9 < apart < 1e-5:
         return "computed in float32"
-    if 1e-5 < apart < 2e-2:
+    if isinstance(place.node.layer, Conv2D | Dense) and 1e-5 < apart < 2e-2:
         return "products of reduced precision (TF32, bfloat16 or float16); switch them off"
     return ""
 

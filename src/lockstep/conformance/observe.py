@@ -5,7 +5,7 @@ These functions run in the backend's own process (`Worker.call`), or here for Nu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from lockstep import discovery
 from lockstep.backend import Backend
+from lockstep.conformance import answers
 from lockstep.conformance.problem import STEPS, Problem, Tensors
 from lockstep.conformance.worker import Make, Stop, stop
 from lockstep.evaluation import cross_entropy
@@ -37,25 +38,17 @@ def observe(
     found: Tensors = {}
     try:
         for part in _parts(make(spec, adam), spec, problem, adam if training else None):
-            found |= {name: _array(name, value) for name, value in part.items()}
+            found |= part
     except (Exception, SystemExit) as error:  # a plugin may do anything
         return Observation(found, stop(error, discovery.find(backend).folder))
     return Observation(found)
 
 
-def _array(name: str, value: Any) -> np.ndarray:
-    """What another process can read without the framework."""
-    if value is None:
-        raise NotImplementedError(f"{name}: nothing is returned yet")
-    array = np.asarray(value)
-    if array.dtype.kind != "f":
-        raise TypeError(f"{name}: {type(value).__name__} of {array.dtype} is returned, floats are expected")
-    return array
-
-
 def _parts(backend: Backend, spec: Spec, problem: Problem, adam: Adam | None) -> Iterator[Tensors]:
-    backend.load(problem.weights)
-    yield {f"dump {name}": value for name, value in backend.dump().items()}
+    if problem.weights:  # a network without weights is used without `load`: `inside.functions`
+        backend.load(problem.weights)
+    state = _dump(backend, problem)
+    yield {f"dump {name}": state[name] for name in problem.weights}
     yield from _forward(backend, problem)
     if len(spec.output_shape) == 1:
         yield from _gradients(backend, problem)
@@ -63,35 +56,53 @@ def _parts(backend: Backend, spec: Spec, problem: Problem, adam: Adam | None) ->
     if adam:
         yield from _training(backend, problem, adam)
     backend.synchronize()
-    backend.environment()
+    answers.texts("environment", backend.environment())
+
+
+def _dump(backend: Backend, problem: Problem) -> Tensors:
+    moments = [f"adam/{moment}/{name}" for moment in "mv" for name in problem.weights]
+    return answers.arrays("dump", backend.dump(), [*problem.weights, *moments], problem.images.dtype)
 
 
 def _forward(backend: Backend, problem: Problem) -> Iterator[Tensors]:
-    images = problem.images[0]
-    yield {"logits": backend.logits(images)}
+    images, dtype = problem.images[0], problem.images.dtype
+    yield {"logits": answers.array("logits", backend.logits(images), dtype)}
     if problem.masks:
-        yield {"logits with dropout": backend.logits(images, problem.step_masks(0))}
+        logits = backend.logits(images, problem.step_masks(0))
+        yield {"logits with dropout": answers.array("logits", logits, dtype)}
 
 
 def _gradients(backend: Backend, problem: Problem) -> Iterator[Tensors]:
-    images, targets = problem.images[0], problem.targets[0]
+    images, targets, call = problem.images[0], problem.targets[0], "loss_and_gradients"
     ways: list[tuple[str, Tensors | None, Tensors | None]] = [("", problem.step_masks(0), None)]
     if problem.weight_noise:
         ways.append((" with weight noise", None, problem.step_noise(0)))
     for suffix, masks, noise in ways:
-        loss, gradients = backend.loss_and_gradients(images, targets, masks, noise)
-        yield {f"loss{suffix}": np.array(loss)}
+        answer = backend.loss_and_gradients(images, targets, masks, noise)
+        loss, found = answers.pair(call, answer, "loss, {weight: its gradient}")
+        yield {f"loss{suffix}": np.array(answers.number(call, loss, "the loss"))}
+        gradients = answers.arrays(call, found, problem.weights, images.dtype, "the gradients")
         yield {f"gradient{suffix} {name}": value for name, value in gradients.items()}
 
 
 def _pullback(backend: Backend, problem: Problem) -> Iterator[Tensors]:
-    logits, pullback = backend.vjp(problem.images[0], problem.step_masks(0))
-    yield {"logits of vjp": logits, "input gradient": pullback(problem.cotangent)}
-    yield {"input gradient, second call": pullback(2 * problem.cotangent)}
+    images, dtype = problem.images[0], problem.images.dtype
+
+    def vjp(masks: Tensors | None) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        logits, pullback = answers.pair("vjp", backend.vjp(images, masks), "logits, pullback")
+
+        def pull(cotangent: np.ndarray) -> np.ndarray:
+            return answers.array("vjp", pullback(cotangent), dtype, "what the pullback returns")
+
+        return answers.array("vjp", logits, dtype, "the logits"), pull
+
+    logits, pull = vjp(problem.step_masks(0))
+    yield {"logits of vjp": logits, "input gradient": pull(problem.cotangent)}
+    yield {"input gradient, second call": pull(2 * problem.cotangent)}
     if problem.masks:
-        logits, pullback = backend.vjp(problem.images[0])
+        logits, pull = vjp(None)
         yield {"logits of vjp without dropout": logits}
-        yield {"input gradient without dropout": pullback(problem.cotangent)}
+        yield {"input gradient without dropout": pull(problem.cotangent)}
 
 
 def _training(backend: Backend, problem: Problem, adam: Adam) -> Iterator[Tensors]:
@@ -100,22 +111,23 @@ def _training(backend: Backend, problem: Problem, adam: Adam) -> Iterator[Tensor
     state: Tensors = {}
     for name, call in problem.calls(adam):
         yield {f"loss: {name}": _losses(backend, call)}
-        state = backend.dump()
+        state = _dump(backend, problem)
         yield _flat(name, state, problem)
     _, first_step = next(problem.calls(adam))
     backend.load(problem.weights)  # without moments: those that are there must become zero
     backend.train_steps(*first_step)
-    yield _flat("load without moments", backend.dump(), problem)
+    yield _flat("load without moments", _dump(backend, problem), problem)
     backend.load(state)
     images, targets, masks, *_ = first_step
     backend.train_steps(images, targets, masks, adam.scales(STEPS + 1, 1))
-    yield _flat("load with moments", backend.dump(), problem)
+    yield _flat("load with moments", _dump(backend, problem), problem)
 
 
 def _losses(backend: Backend, call: tuple[Any, ...]) -> np.ndarray:
     """Mean loss of each step, by the harness: float64 [K]."""
-    logits = np.asarray(backend.train_steps(*call))
-    return cross_entropy(logits, call[1]).mean(axis=-1)
+    targets = call[1]
+    logits = answers.lazy("train_steps", backend.train_steps(*call), targets.shape)
+    return cross_entropy(logits, targets).mean(axis=-1)
 
 
 def _flat(name: str, state: Tensors, problem: Problem) -> Tensors:

@@ -81,6 +81,7 @@ TAPS = {
     "hidden image": SPECS["odd sizes"].until("max_pool1"),
     "hidden units": SPECS["three channels"].until("flatten1"),
     "vectors in": _spec((9,), Dense(units=8), SWISH, Dense(units=4)),
+    "no weights": _spec((9,), SWISH),
 }
 """Specs that end early or start late, for `logits` and `vjp`: feature maps and activation patterns."""
 

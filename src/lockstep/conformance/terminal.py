@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lockstep import discovery
 from lockstep.config_file import TIERS
+from lockstep.conformance.advice import next_step
 from lockstep.conformance.certificate import Certificate, Verdict
 from lockstep.conformance.verify import Request, prepared_digits
 from lockstep.conformance.verify import verify as measure
@@ -93,8 +94,11 @@ def show(certificate: Certificate, console: Console) -> None:
     for check in certificate.checks:
         numbers = ("" if value is None else f"{value:.1e}" for value in (check.measured, check.limit))
         verdict = Text(check.verdict, style=COLOURS[check.verdict])
-        table.add_row(check.tier, Text(check.quantity), *numbers, verdict, Text(check.note))
+        tier = "" if check.quantity == "backend" else check.tier  # it has not come so far
+        table.add_row(tier, Text(check.quantity), *numbers, verdict, Text(check.note))
     console.print(table)
     if certificate.diagnosis:
         console.print(Text(f"  {certificate.diagnosis}"))
     console.print(Text(f"{certificate.backend} on {certificate.device}: {certificate.summary}"), style="bold")
+    if step := next_step(certificate):
+        console.print(Text(f"Next: {step}"))

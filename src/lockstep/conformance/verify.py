@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from lockstep import discovery, gpu
-from lockstep.conformance import attacks, bits, digits, reference, seeds, step_zero, travel
+from lockstep.conformance import answers, attacks, bits, digits, reference, seeds, step_zero, travel
 from lockstep.conformance.certificate import QUICK, Certificate, Check, Curve, Diagnosis, Pair
 from lockstep.conformance.observe import ADAM
 from lockstep.conformance.problem import Tensors
@@ -24,7 +24,7 @@ from lockstep.conformance.reference import ALL
 from lockstep.conformance.specs import SPECS
 from lockstep.conformance.step_zero import Found
 from lockstep.conformance.subject import Advance, Subject
-from lockstep.conformance.worker import THREADS, Make, Stopped
+from lockstep.conformance.worker import THREADS, Make, Stop, Stopped
 from lockstep.data import sources
 from lockstep.errors import LockstepError
 from lockstep.identity import conformance_hash
@@ -77,15 +77,17 @@ def verify(request: Request, data: Path, references: Path | None, advance: Advan
     Raises LockstepError where backend or device are not there; all else that is wrong is in the certificate.
     """
     plugin = discovery.find(request.backend)
-    if reason := plugin.unusable(request.device):
-        raise LockstepError(f"backend {request.backend}: {reason}; see the requirements in {plugin.folder}")
+    unready = plugin.missing(request.device)
+    if not unready and (reason := plugin.unusable(request.device)):
+        raise LockstepError(f"backend {request.backend}: {reason}")
     with gpu.held(request.device) as its_gpu:  # for its workers too
-        return _certificate(request, plugin, data, references, advance, its_gpu)
+        return _certificate(request, plugin, unready, data, references, advance, its_gpu)
 
 
 def _certificate(
     request: Request,
     plugin: Plugin,
+    unready: str | None,
     data: Path,
     references: Path | None,
     advance: Advance,
@@ -96,6 +98,8 @@ def _certificate(
     dtypes: list[str] = []
     environment: dict[str, str] = {}
     try:
+        if unready:
+            raise Stopped(Stop("backend", unready, True))
         _require_device(subject)
         dtypes = subject.worker("float32").call(_dtypes, request.device)
         if plugin.precision != "float32":
@@ -104,7 +108,7 @@ def _certificate(
             environment = subject.worker("float32").call(_environment)
             environment |= {"held": str(its_gpu)} if its_gpu else {}
     except Stopped as stopped:
-        findings.checks.append(step_zero.stopped(stopped.stop, request.tiers[-1]))
+        findings.checks.append(step_zero.stopped(stopped.stop, request.tiers[0]))
     finally:
         subject.close()
     return Certificate(
@@ -280,13 +284,17 @@ def _require_device(subject: Subject) -> None:
 
 
 def devices(make: Make, backend: str) -> list[str]:
-    return list(discovery.load(discovery.find(backend)).devices())
+    return answers.names("devices", discovery.load(discovery.find(backend)).devices())
 
 
 def _dtypes(make: Make, device: str) -> list[str]:
-    return list(make(SPECS["no convolution"], ADAM).dtypes(device))
+    """Asked of the first network that is built, as are its devices: both may start the framework."""
+    backend = make(SPECS["no convolution"], ADAM)
+    if device not in (usable := answers.names("devices", backend.devices())):
+        raise Stopped(Stop("devices", f"{device!r} is not among {usable}", False))
+    return answers.names("dtypes", backend.dtypes(device))
 
 
 def _environment(make: Make) -> dict[str, str]:
     switches = make(SPECS["no convolution"], ADAM).environment()
-    return {"processor": machine()["cpu"]} | {str(name): str(value) for name, value in switches.items()}
+    return {"processor": machine()["cpu"]} | answers.texts("environment", switches)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import tempfile
 import threading
 import traceback
@@ -122,15 +123,25 @@ def _answer(key: tuple[str, str, str, int], work: Callable[..., T], args: Any, k
 
 def stop(error: BaseException, folder: Path) -> Stop:
     """Told from where in the plugin's folder the error came."""
+    if isinstance(error, Stopped):
+        return error.stop
     frames = traceback.extract_tb(error.__traceback__)
+    loading = any(Path(frame.filename) == Path(discovery.__file__) for frame in frames)
+    if loading and error.__cause__:
+        frames = traceback.extract_tb(error.__cause__.__traceback__)
     inside = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     place = f" ({Path(inside[-1].filename).name}, line {inside[-1].lineno})" if inside else ""
-    if isinstance(error, _Unwritten):
-        return Stop(str(error), f"not written yet. {_purpose(str(error))}", True)
-    call = inside[0].name if inside else "backend"
-    loading = any(Path(frame.filename) == Path(discovery.__file__) for frame in frames)
     unwritten = isinstance(error, NotImplementedError) or (loading and isinstance(error, LockstepError))
+    call = "backend" if loading else _call([frame.name for frame in inside], error)
     return Stop(call, f"{one_line(error)}{place}", unwritten)
+
+
+def _call(functions: list[str], error: BaseException) -> str:
+    """The method of the contract that was called, by the plugin's functions on the stack."""
+    if functions:  # the pullback of vjp is the one other function that a plugin hands out
+        return next((name for name in functions if hasattr(Backend, name)), "vjp")
+    refused = re.search(r"\.(\w+)\(\) ", str(error)) if isinstance(error, TypeError) else None
+    return refused[1] if refused and hasattr(Backend, refused[1]) else "backend"
 
 
 @lru_cache(1)
@@ -142,10 +153,6 @@ def _make(backend: str, dtype: str, device: str, threads: int, spec: Spec, adam:
     return cls(spec, adam, device=device, dtype=dtype, threads=threads, deterministic=True, **more)
 
 
-class _Unwritten(NotImplementedError):
-    pass
-
-
 def _complete(cls: type[Backend]) -> type[Backend]:
     """The class, with methods that its author has not written yet filled in by ones that say so.
 
@@ -154,7 +161,7 @@ def _complete(cls: type[Backend]) -> type[Backend]:
 
     def filler(name: str) -> Any:
         def unwritten(*args: object, **kwargs: object) -> None:
-            raise _Unwritten(name)
+            raise Stopped(Stop(name, f"not written yet. {_purpose(name)}", True))
 
         return unwritten
 
