@@ -163,7 +163,7 @@ def test_backends_lists_every_fault_and_the_rest(tmp_path, fresh):
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert re.search(r"^old: .*api is 2, this Lockstep needs `api = 1`$", listed, re.M)
     assert re.search(r"^importing: .*cannot be imported \(ModuleNotFoundError: .*\)$", listed, re.M)
-    assert re.search(r"^begun: devices or environment is not written yet", listed, re.M)
+    assert re.search(r"^begun: devices: nothing is returned yet", listed, re.M)
     assert re.search(r"numpy .*│ cpu +│", listed)
 
 
