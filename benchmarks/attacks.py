@@ -53,9 +53,9 @@ def main() -> None:
     every = len(labels) // count
     images = (bytes_[::every][:count] / 255).astype(np.float32)
     truth = labels[::every][:count].astype(int)
-    backend = load(find("torch"))(
-        spec, Adam(), device="cpu", dtype="float32", threads=arguments.threads, deterministic=True
-    )
+    plugin = find("torch")
+    settings = {"device": "cpu", "dtype": "float32", "threads": arguments.threads, "deterministic": True}
+    backend = load(plugin)(spec, Adam(), **settings, **plugin.options)
     backend.load(initial_weights(spec, 0, "float32"))
     scale, shift = 3.2, -0.42
 

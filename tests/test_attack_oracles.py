@@ -40,9 +40,9 @@ class Sides(NamedTuple):
 
 @pytest.fixture(scope="module")
 def sides(trained) -> Sides:
-    backend = load(find("torch"))(
-        trained.spec, Adam(), device="cpu", dtype="float32", threads=1, deterministic=True
-    )
+    plugin = find("torch")
+    settings = {"device": "cpu", "dtype": "float32", "threads": 1, "deterministic": True}
+    backend = load(plugin)(trained.spec, Adam(), **settings, **plugin.options)
     backend.load(trained.weights)
     count = 200
     victim = Victim(backend, trained.affine, "float32", batch=count)
