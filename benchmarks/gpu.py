@@ -23,7 +23,7 @@ from lockstep import config as configs
 from lockstep import gpu
 from lockstep.conformance import certificate
 from lockstep.conformance.certificate import Certificate
-from lockstep.discovery import plugins
+from lockstep.discovery import find, plugins
 from lockstep.provenance import machine
 
 RESULTS = "results/gpu"
@@ -63,6 +63,9 @@ def main() -> None:
 
 def certify(name: str, tier: str, path: Path) -> Certificate | None:
     """None where it cannot run here, which is said."""
+    if reason := find(name).unusable("gpu"):
+        print(f"{name}: {reason}")
+        return None
     lockstep("verify", name, "--device", "gpu", "--tier", tier, "--json", str(path))
     return certificate.read(path)[0] if path.is_file() else None
 

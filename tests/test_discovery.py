@@ -94,6 +94,10 @@ def test_a_broken_plugin_says_what_is_wrong(tmp_path, source, message):
         ("runs_on = 'cpu'", "", "backend.py: runs_on: "),
         ("options = {'compile': (0.5,)}", "", "backend.py: options.compile: "),
         ("options = {'a b': (1, 2)}", "", "backend.py: options"),
+        ("options = {'empty': ()}", "", "backend.py: options.empty"),
+        ("options = {[1]: (1,)}", "", "line 1: write options as plain values"),
+        ("options = {'device': ('a', 'b')}", "", "options: 'device' is an argument of the contract"),
+        ("api: int = 2", "", "backend.py: api is 2"),
         ("options = {'precision': ('float32', 'fp4')}", "", "unknown precision 'fp4'; known: float32, tf32"),
         ("", "no such thing", "requirements.txt: .*; write one requirement a line"),
     ],
@@ -104,6 +108,15 @@ def test_what_is_wrong_is_seen_without_running_the_plugin(tmp_path, source, requ
     assert re.search(message, broken.problem)
     assert "\n" not in broken.problem
     assert broken.unusable("cpu") == broken.missing() == broken.problem
+
+
+def test_files_of_other_encodings_are_read_or_told(tmp_path):
+    mine = plugin(tmp_path, "", "numpy\n")
+    (mine.folder / "backend.py").write_text("runs_on = ('cpu', 'gpu')", "utf-8-sig")
+    (mine.folder / "requirements.txt").write_text("numpy", "utf-8-sig")
+    assert Plugin("bom", mine.folder).unusable("gpu") is None
+    (mine.folder / "requirements.txt").write_text("numpy", "utf-16")
+    assert "requirements.txt: 'utf-8' codec can't decode" in Plugin("utf-16", mine.folder).problem
 
 
 def test_a_name_that_is_no_folder_of_results_is_refused(tmp_path):
@@ -136,11 +149,13 @@ def test_folders_of_the_variable_and_of_a_config_are_searched_too(tmp_path, fres
 def test_a_folder_without_plugins_is_named_with_its_key(tmp_path, fresh):
     config = tmp_path / "config.yaml"
     config.write_text(f"plugins: [{tmp_path}/nothing]\n{Path('config/smoke.yaml').read_text()}")
-    with pytest.raises(LockstepError, match=r"config.yaml: plugins: .*nothing: no plugin in it; name"):
+    with pytest.raises(LockstepError, match=r"config.yaml: plugins: no plugin in .*/nothing; name"):
         load(config)
-    fresh.setenv(discovery.FOLDERS, str(tmp_path))
-    with pytest.raises(LockstepError, match=r"\$LOCKSTEP_BACKENDS: .*: no plugin in it"):
+    fresh.setenv(discovery.FOLDERS, str(tmp_path / "nothing"))
+    with pytest.raises(LockstepError, match=r"\$LOCKSTEP_BACKENDS: no folder .*/nothing; name folders"):
         discovery.plugins()
+    (tmp_path / "nothing").mkdir()  # where a first plugin will be written
+    assert "torch" in discovery.plugins()
 
 
 def test_two_of_a_name_are_reported_and_break_no_other(tmp_path, fresh):

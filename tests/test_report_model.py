@@ -309,7 +309,7 @@ def test_a_large_network_is_checked_on_fewer_images(real: Config, monkeypatch: p
 
 
 def test_a_reference_that_fails_is_told(real: Config, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(features.Backend, "require", lambda self, device: 1 / 0)
+    monkeypatch.setattr(features.discovery, "load", lambda plugin: 1 / 0)
     found = contents(real)
     assert found["journey"] is None
     assert found["why"]["journey"] == (

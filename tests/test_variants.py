@@ -14,7 +14,7 @@ from lockstep.backend import ROUNDOFF
 from lockstep.config import load
 from lockstep.conformance import digits as runs
 from lockstep.conformance.certificate import Certificate, read, write
-from lockstep.conformance.step_zero import LIMITS
+from lockstep.conformance.step_zero import LIMITS, WIDEST
 from lockstep.conformance.verify import Request, verify
 from lockstep.errors import LockstepError
 from lockstep.identity import cell_hash
@@ -25,7 +25,7 @@ import numpy as np
 from lockstep import discovery
 
 api = 1
-options = {"wrong": (False, True), "precision": ("float32", "bf16")}
+options = {"wrong": (False, True), "precision": ("float32", "tf32", "bf16")}
 Numpy = discovery.load(discovery.find("numpy"))
 
 
@@ -70,8 +70,10 @@ def test_less_precise_arithmetic_is_held_to_limits_as_much_wider(mine, certify, 
     assert logits_in_t3(exact).limit == LIMITS["T3"]
     rough = certify(mine, "mine+precision=bf16", "T1", "T3")
     assert (rough.verdict, rough.precision, rough.scope) == ("in step", "bf16", "in bf16")
-    assert logits_in_t3(rough).limit == LIMITS["T3"] * ROUNDOFF["bf16"] / ROUNDOFF["float32"]
+    assert logits_in_t3(rough).limit == WIDEST
     assert logits_in_t3(rough).measured > 100 * LIMITS["T3"]
+    between = certify(mine, "mine+precision=tf32", "T3")
+    assert logits_in_t3(between).limit == LIMITS["T3"] * ROUNDOFF["tf32"] / ROUNDOFF["float32"] < WIDEST
     (float64,) = (check for check in rough.checks if check.tier == "T1")
     assert (float64.verdict, float64.note[:20]) == ("reported", "bf16 has no float64:")
     write(tmp_path / "rough.json", [rough])

@@ -13,7 +13,7 @@ import os
 
 import numpy as np
 import torch
-from torch.backends import cuda, cudnn
+from torch.backends import cudnn
 from torch.nn import functional as F
 from torch.optim.adam import adam
 
@@ -53,11 +53,12 @@ class TorchBackend(Backend):
         precision,
     ):
         torch.set_num_threads(threads)
-        products = "tf32" if precision == "tf32" else "ieee"
-        cuda.matmul.fp32_precision = cudnn.conv.fp32_precision = products
+        cudnn.allow_tf32 = precision == "tf32"
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         if device == "gpu" and deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
+            torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads it
             cudnn.benchmark = False
         self.require(device)
         self.spec, self.optimizer = spec, optimizer
@@ -154,7 +155,7 @@ class TorchBackend(Backend):
             "cudnn": str(cudnn.version() or "none"),
             "cudnn_benchmark": str(cudnn.benchmark),
             "CUBLAS_WORKSPACE_CONFIG": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ""),
-            "tf32": str("tf32" in (cuda.matmul.fp32_precision, cudnn.conv.fp32_precision)),
+            "tf32": f"products {torch.get_float32_matmul_precision()}, cudnn {cudnn.allow_tf32}",
         }
 
     def _tensor(self, array):
@@ -178,11 +179,14 @@ class TorchBackend(Backend):
 
     def _weight(self, array):
         weight = self._tensor(array).permute(TO_TORCH[array.ndim])
-        return self._in_layout(weight).clone()
+        return weight.clone(memory_format=self.layout if weight.ndim == 4 else torch.contiguous_format)
 
-    def _in_layout(self, weight):
-        """A fused Adam takes weights and gradients to lie in memory alike, and does not look."""
-        return weight.contiguous(memory_format=self.layout if weight.ndim == 4 else torch.contiguous_format)
+    def _as_weights(self, gradients):
+        """In the memory's order of the weights: a fused Adam takes it to be the same, and does not look."""
+        return [
+            gradient.contiguous(memory_format=self.layout) if gradient.ndim == 4 else gradient
+            for gradient in gradients
+        ]
 
     def _noise(self, draws):
         return {name: self._weight(draw) for name, draw in draws.items()}
@@ -247,7 +251,7 @@ class TorchBackend(Backend):
             return
         adam(
             weights,
-            [self._in_layout(gradient) for gradient in gradients],
+            self._as_weights(gradients),
             m,
             v,
             [],

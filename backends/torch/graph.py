@@ -7,31 +7,27 @@ change the weights in place.
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 
 import torch
-
-WARM = 3
-"""Steps of a shape that run as they are before one is recorded: libraries set themselves up in them, and a
-shape that comes less often is not worth a graph."""
 
 
 class Graphs:
     """step(*batch) -> tensor, replayed; a batch is tensors and dicts of tensors."""
 
     def __init__(self, step, device=None):
-        self.step, self.device = step, device or Cuda()
-        self.seen, self.graphs = Counter(), {}
+        self.step, self.device, self.graphs = step, device or Cuda(), {}
 
     def __call__(self, *batch):
         key = tuple((name, tensor.shape) for name, tensor in _tensors(batch))
         if key not in self.graphs:
-            self.seen[key] += 1
-            if self.seen[key] <= WARM:
-                return self.device.warm(partial(self.step, *batch))
+            # The first step of a shape runs as it is, for libraries to set themselves up, and on the graph's
+            # memory: kernels may be chosen by how that is aligned.
             inputs = [_copied(part) for part in batch]
-            self.graphs[key] = inputs, self.device.record(partial(self.step, *inputs))
+            work = partial(self.step, *inputs)
+            result = self.device.warm(work)
+            self.graphs[key] = inputs, self.device.record(work)
+            return result
         inputs, replay = self.graphs[key]
         for (_, held), (_, tensor) in zip(_tensors(inputs), _tensors(batch), strict=True):
             held.copy_(tensor)

@@ -28,6 +28,7 @@ from lockstep.errors import LockstepError, one_line
 from lockstep.evaluation import BATCH, Measurement
 from lockstep.identity import cell_hash, identity
 from lockstep.inside import Activity, Inside, State, looked_at
+from lockstep.plugin import Plugin
 from lockstep.results import write_json, write_npz, write_text
 from lockstep.spec import Spec
 from lockstep.training import Diverged, Epoch, Progress, Watcher, train
@@ -58,6 +59,7 @@ def run(config: Config, cell: Cell, watch: Watcher) -> dict[str, Any]:
     folder = config.folder(cell)
     try:
         (folder / FAILURE).unlink(missing_ok=True)
+        usable(cell)
         with _lock(config, cell) as (work, waited):
             if waited and made_by(config, cell) == cell_hash(cell):
                 return dict(json.loads((folder / "metrics.json").read_text()))
@@ -180,10 +182,16 @@ def _timed(times: dict[str, Any], name: str) -> Iterator[None]:
     times[name] = time.perf_counter() - start
 
 
-def load_backend(cell: Cell) -> type[Backend]:
+def usable(cell: Cell) -> Plugin:
+    """The cell's plugin.  Raises LockstepError where it is seen without importing that it cannot run here."""
     plugin = discovery.find(cell.backend)
     if reason := plugin.unusable(cell.device):
         raise LockstepError(f"backend {cell.backend}: {reason}; see the requirements in {plugin.folder}")
+    return plugin
+
+
+def load_backend(cell: Cell) -> type[Backend]:
+    plugin = usable(cell)
     if cell.device == "cpu":
         process.hide_gpus()
     return discovery.load(plugin)

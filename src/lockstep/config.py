@@ -256,10 +256,8 @@ def schema() -> dict[str, Any]:
 
 def _add_plugins(path: Path, folders: Sequence[str]) -> None:
     for folder in map(Path, folders):
-        try:
-            inside(folder)
-        except LockstepError as error:
-            raise LockstepError(f"{path}: plugins: {error}") from None
+        if not inside(folder):
+            raise LockstepError(f"{path}: plugins: no plugin in {folder}; name one as backends/ is")
     add(map(Path, folders))
 
 

@@ -37,7 +37,7 @@ REFERENCE = "numpy"
 def plugins() -> dict[str, Plugin]:
     """{name: plugin}, sorted by name with the reference first.
 
-    Raises LockstepError where $LOCKSTEP_BACKENDS names a folder that holds none.
+    Raises LockstepError where $LOCKSTEP_BACKENDS names a folder that is not there.
     """
     found: dict[str, Plugin] = {}
     for plugin in _everywhere():
@@ -72,11 +72,8 @@ def add(folders: Iterable[Path]) -> None:
 
 
 def inside(folder: Path) -> list[Path]:
-    """The plugins' folders in a folder.  Raises LockstepError where there is none."""
-    found = sorted(path.parent.resolve() for path in folder.glob("*/backend.py"))
-    if not found:
-        raise LockstepError(f"{folder}: no plugin in it; name a folder of folders with a backend.py each")
-    return found
+    """The plugins' folders in a folder."""
+    return sorted(path.parent.resolve() for path in folder.glob("*/backend.py"))
 
 
 def _everywhere() -> Iterator[Plugin]:
@@ -88,10 +85,9 @@ def _everywhere() -> Iterator[Plugin]:
     for name, folder in ({REFERENCE: ours / REFERENCE} | found).items():
         yield Plugin(name, folder)
     for place in _named():
-        try:
-            yield from (Plugin(folder.name, folder) for folder in inside(place))
-        except LockstepError as error:
-            raise LockstepError(f"${FOLDERS}: {error}") from None
+        if not place.is_dir():
+            raise LockstepError(f"${FOLDERS}: no folder {place}; name folders that hold plugins' folders")
+        yield from (Plugin(folder.name, folder) for folder in inside(place))
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         # Only the top package is looked up: that of a submodule would be imported.
         top, *below = entry.value.partition(":")[0].split(".")
@@ -127,7 +123,7 @@ def load(plugin: Plugin) -> type[Backend]:
 
 
 def _import(plugin: Plugin) -> ModuleType:
-    name = f"lockstep_backend_{plugin.family.replace('-', '_')}"
+    name = f"lockstep_backend_{plugin.family}"
     if name in sys.modules:
         return sys.modules[name]
     # Loaded as a package, so that backend.py can say `from .layers import ...`.

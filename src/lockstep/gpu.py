@@ -17,10 +17,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
-"""What CUDA, and so each of the frameworks, takes for all the GPUs there are."""
+from lockstep.process import VISIBLE, show_gpus
+
 HELD = "LOCKSTEP_GPU"
 """Says to the processes of a holder that they need not ask again: the identity of the GPU."""
+ANY = "gpu"
+"""Of a machine whose GPUs nothing tells apart."""
 QUERY = "index,uuid,name,driver_version"
 PATIENCE = 0.5
 """Seconds between two looks for a free GPU."""
@@ -37,7 +39,7 @@ class Gpu:
 
     @property
     def identity(self) -> str:
-        return self.uuid or "gpu"
+        return self.uuid or ANY
 
     def __str__(self) -> str:
         """ "NVIDIA H100 (index 0, GPU-8f1d..., driver 580.65)"."""
@@ -61,9 +63,10 @@ def held(device: str) -> Iterator[Gpu | None]:
     if device != "gpu":
         yield None
         return
+    show_gpus()
     if HELD in os.environ:
         known = [gpu for gpu in listed() if gpu.uuid == os.environ[HELD]]
-        yield known[0] if known else Gpu()
+        yield known[0] if known else Gpu(uuid=os.environ[HELD].removeprefix(ANY))
         return
     found = usable() or [Gpu()]
     gpu, lock = _first_free(found)

@@ -40,8 +40,10 @@ def write(name: str, where: Path) -> Path:
 
 def next_commands(name: str, where: Path) -> list[str]:
     """What to run after `write`; first what makes a folder be looked in, if it is not `backends/`."""
-    places = [*filter(None, [os.environ.get("LOCKSTEP_BACKENDS")]), str(where.resolve())]
-    export = f"export LOCKSTEP_BACKENDS={shlex.quote(os.pathsep.join(places))}"
+    places = dict.fromkeys(
+        [*filter(None, os.environ.get(discovery.FOLDERS, "").split(os.pathsep)), str(where.resolve())]
+    )
+    export = f"export {discovery.FOLDERS}={shlex.quote(os.pathsep.join(places))}"
     return [
         *([] if where.resolve() == Path("backends").resolve() else [export]),
         f"lockstep verify {name}",

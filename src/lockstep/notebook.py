@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from lockstep import cell as cells
-from lockstep import child, given, gpu, layer_table
+from lockstep import child, given, gpu, layer_table, process
 from lockstep import config as configs
 from lockstep.attacks.named import named
 from lockstep.attacks.scores import accuracy
@@ -300,6 +300,8 @@ def _network(trained: Trained, until: str | None) -> Backend:
             f"this process runs {_held} and cannot run {name} too: restart the kernel, or open with "
             f'lockstep.open(folder, backend="{REFERENCE}"), which computes the same up to rounding'
         )
+    if trained.cell.device == "gpu":
+        process.share_gpu()  # with the training runs that this process starts
     _until_the_end.enter_context(gpu.held(trained.cell.device))
     network = trained.backend(until)
     if name != REFERENCE:

@@ -33,8 +33,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """Of backends and experiments: they are folders, parts of commands and of addresses."""
 Option = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Value = bool | int | Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
-
-
+Values = Annotated[tuple[Value, ...], Field(min_length=1)]
 REQUIREMENTS = ("requirements.txt", "requirements-gpu.txt")
 
 
@@ -43,8 +42,8 @@ class Said(Settings):
 
     api: Any = API
     runs_on: tuple[str, ...] = ("cpu",)
-    options: dict[Option, tuple[Value, ...]] = Field(default={})
-    gpu_only: dict[Option, tuple[Value, ...]] = Field(default={})
+    options: dict[Option, Values] = Field(default={})
+    gpu_only: dict[Option, Values] = Field(default={})
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,11 @@ class Plugin:
         """{what a variant's name says: (option, value)}: "compile", "channels_last=false"."""
         options = self.said.options.items()
         return {_spelled(name, value): (name, value) for name, values in options for value in values[1:]}
+
+    @cached_property
+    def found(self) -> dict[str, Plugin]:
+        """{what it chooses: variant} of those that were asked for, in that order."""
+        return {}
 
     @property
     def precision(self) -> str:
@@ -148,17 +152,20 @@ class Plugin:
 def _said(file: Path) -> Said:
     """Raises LockstepError where the file is no Python, is of another api or says something unknown."""
     try:
-        module = ast.parse(file.read_text())
+        module = ast.parse(file.read_bytes())  # the encoding is the file's own, as Python reads it
     except SyntaxError as error:
         raise LockstepError(f"{file}, line {error.lineno}: {error.msg}") from None
     except (OSError, ValueError) as error:
         raise LockstepError(f"{file}: {error}") from None
     values: dict[str, Any] = {}
     for line in module.body:
-        if isinstance(line, ast.Assign) and (name := ast.unparse(line.targets[0])) in Said.model_fields:
+        if not isinstance(line, ast.Assign | ast.AnnAssign) or line.value is None:
+            continue
+        name = ast.unparse(line.targets[0] if isinstance(line, ast.Assign) else line.target)
+        if name in Said.model_fields:
             try:
                 values[name] = ast.literal_eval(line.value)
-            except ValueError:
+            except (ValueError, TypeError):
                 if name != "api":
                     raise LockstepError(
                         f"{file}, line {line.lineno}: write {name} as plain values: it is read without "
@@ -167,6 +174,8 @@ def _said(file: Path) -> Said:
     if values.get("api", API) != API:
         raise LockstepError(f"{file}: api is {values['api']!r}, this Lockstep needs `api = {API}`")
     said = validate(Said, values, str(file))
+    if taken := {"device", "dtype", "threads", "deterministic"} & set(said.options):
+        raise LockstepError(f"{file}: options: {taken.pop()!r} is an argument of the contract; rename it")
     for precision in said.options.get("precision", ()):
         if precision not in ROUNDOFF:
             known = ", ".join(ROUNDOFF)
@@ -177,19 +186,22 @@ def _said(file: Path) -> Said:
 def _requirements(file: Path) -> list[Requirement]:
     if not file.is_file():
         return []
-    lines = [line.split("#")[0].strip() for line in file.read_text().splitlines()]
     try:
+        lines = [line.split("#")[0].strip() for line in file.read_text("utf-8-sig").splitlines()]
         return [Requirement(line) for line in lines if line]
-    except InvalidRequirement as error:
+    except (InvalidRequirement, OSError, ValueError) as error:
         raise LockstepError(f"{file}: {str(error).splitlines()[0]}; write one requirement a line") from None
 
 
-@cache
 def variant(plugin: Plugin, text: str) -> Plugin:
     """The plugin with other options: "compile+precision=bf16".  Raises LockstepError.
 
     A variant has one name: options in the order in which the plugin declares them, and no defaults.
     """
+    if text in plugin.found:
+        return plugin.found[text]
+    if plugin.problem:  # nobody knows its options: the variant has the problem too
+        return replace(plugin, name=f"{plugin.name}+{text}")
     spelled, parts = plugin.variants, text.split("+")
     if wrong := [part for part in parts if part not in spelled]:
         known = f"it has: {', '.join(spelled)}" if spelled else "it has none"
@@ -200,7 +212,8 @@ def variant(plugin: Plugin, text: str) -> Plugin:
     name = "+".join([plugin.name, *(_spelled(*pair) for pair in right)])
     if name != f"{plugin.name}+{text}":
         raise LockstepError(f"backend {plugin.name}+{text}: name each option once, in this order: {name}")
-    return replace(plugin, name=name, chosen=tuple(right))
+    plugin.found[text] = replace(plugin, name=name, chosen=tuple(right))
+    return plugin.found[text]
 
 
 def _spelled(option: str, value: Value) -> str:

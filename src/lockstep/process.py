@@ -15,6 +15,10 @@ THREAD_VARIABLES = (
     "GOTO_NUM_THREADS",
     "NPROC",
 )
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""What CUDA, and so each of the frameworks, takes for all the GPUs there are."""
+HIDDEN, ALL = "LOCKSTEP_HIDDEN_DEVICES", "all"
+"""Keeps what it was before `hide_gpus`; ALL where it was not set."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's <malloc.h>
 
 
@@ -40,4 +44,14 @@ def share_gpu() -> None:
 
 def hide_gpus() -> None:
     """Before a framework is imported for a CPU run: several of them take a GPU's memory when they see it."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ.setdefault(HIDDEN, os.environ.get(VISIBLE, ALL))
+    os.environ[VISIBLE] = ""
+
+
+def show_gpus() -> None:
+    """Undo `hide_gpus`, for a GPU run that a CPU run's process starts."""
+    shown = os.environ.pop(HIDDEN, None)
+    if shown == ALL:
+        del os.environ[VISIBLE]
+    elif shown is not None:
+        os.environ[VISIBLE] = shown

@@ -80,7 +80,7 @@ def _take_up(check: Check) -> str:
         return f"write {_contract(call).rstrip('.')}; {_see(SECTIONS[call])}"
     if call == "backend":
         absent = check.note.startswith("not installed")
-        verb = "pip install what its requirements.txt lists" if absent else "mend it"
+        verb = "install what it needs" if absent else "mend it"
         return f"{verb}: {check.note}; {_see(SECTIONS[call])}"
     verb = "go on with" if check.verdict == "not yet" else "mend"
     expected = f", the contract calls {_signature(call)}" if f".{call}() " in check.note else ""

@@ -41,6 +41,13 @@ def arrays(
     return {name: array(call, each, dtype, f"{what}[{name!r}]") for name, each in value.items()}
 
 
+def unchanged(call: str, arrays: Tensors, before: Tensors, what: str) -> None:
+    """Arrays that were handed over stay as they were, whatever is trained later."""
+    for name, value in before.items():
+        if not np.array_equal(arrays[name], value, equal_nan=True):
+            raise _wrong(call, f"{what} ({name!r}) changed when training went on; copy it")
+
+
 def pair(call: str, value: Any, what: str) -> tuple[Any, Any]:
     _there(call, value)
     if not isinstance(value, tuple) or len(value) != 2:

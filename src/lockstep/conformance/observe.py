@@ -47,21 +47,21 @@ def observe(
 def _parts(backend: Backend, spec: Spec, problem: Problem, adam: Adam | None) -> Iterator[Tensors]:
     if problem.weights:  # a network without weights is used without `load`: `inside.functions`
         backend.load(problem.weights)
-    state = _dump(backend, problem)
-    yield {f"dump {name}": state[name] for name in problem.weights}
+    state = _dump(backend, spec, problem)
+    yield {f"dump {name}": state[name].copy() for name in problem.weights}
     yield from _forward(backend, problem)
-    if len(spec.output_shape) == 1:
-        yield from _gradients(backend, problem)
+    if len(spec.output_shape) == 1 and spec.weights:
+        yield from _gradients(backend, spec, problem)
     yield from _pullback(backend, problem)
     if adam:
-        yield from _training(backend, problem, adam)
+        yield from _training(backend, spec, problem, adam)
     backend.synchronize()
-    answers.texts("environment", backend.environment())
+    answers.texts("environment", type(backend).environment())
 
 
-def _dump(backend: Backend, problem: Problem) -> Tensors:
-    moments = [f"adam/{moment}/{name}" for moment in "mv" for name in problem.weights]
-    return answers.arrays("dump", backend.dump(), [*problem.weights, *moments], problem.images.dtype)
+def _dump(backend: Backend, spec: Spec, problem: Problem) -> Tensors:
+    moments = [f"adam/{moment}/{name}" for moment in "mv" for name in spec.weights]
+    return answers.arrays("dump", backend.dump(), [*spec.weights, *moments], problem.images.dtype)
 
 
 def _forward(backend: Backend, problem: Problem) -> Iterator[Tensors]:
@@ -72,7 +72,7 @@ def _forward(backend: Backend, problem: Problem) -> Iterator[Tensors]:
         yield {"logits with dropout": answers.array("logits", logits, dtype)}
 
 
-def _gradients(backend: Backend, problem: Problem) -> Iterator[Tensors]:
+def _gradients(backend: Backend, spec: Spec, problem: Problem) -> Iterator[Tensors]:
     images, targets, call = problem.images[0], problem.targets[0], "loss_and_gradients"
     ways: list[tuple[str, Tensors | None, Tensors | None]] = [("", problem.step_masks(0), None)]
     if problem.weight_noise:
@@ -81,7 +81,7 @@ def _gradients(backend: Backend, problem: Problem) -> Iterator[Tensors]:
         answer = backend.loss_and_gradients(images, targets, masks, noise)
         loss, found = answers.pair(call, answer, "loss, {weight: its gradient}")
         yield {f"loss{suffix}": np.array(answers.number(call, loss, "the loss"))}
-        gradients = answers.arrays(call, found, problem.weights, images.dtype, "the gradients")
+        gradients = answers.arrays(call, found, spec.weights, images.dtype, "the gradients")
         yield {f"gradient{suffix} {name}": value for name, value in gradients.items()}
 
 
@@ -105,22 +105,26 @@ def _pullback(backend: Backend, problem: Problem) -> Iterator[Tensors]:
         yield {"input gradient without dropout": pull(problem.cotangent)}
 
 
-def _training(backend: Backend, problem: Problem, adam: Adam) -> Iterator[Tensors]:
+def _training(backend: Backend, spec: Spec, problem: Problem, adam: Adam) -> Iterator[Tensors]:
     """The calls of a problem, each from where the one before ended; then two loads."""
+    given = {name: value.copy() for name, value in problem.weights.items()}
     backend.load(problem.weights)
-    state: Tensors = {}
+    state = _dump(backend, spec, problem)
     for name, call in problem.calls(adam):
+        taken, before = state, {name: value.copy() for name, value in state.items()}
         yield {f"loss: {name}": _losses(backend, call)}
-        state = _dump(backend, problem)
+        answers.unchanged("load", problem.weights, given, "what it was given")
+        answers.unchanged("dump", taken, before, "what it gave")
+        state = _dump(backend, spec, problem)
         yield _flat(name, state, problem)
     _, first_step = next(problem.calls(adam))
     backend.load(problem.weights)  # without moments: those that are there must become zero
     backend.train_steps(*first_step)
-    yield _flat("load without moments", _dump(backend, problem), problem)
+    yield _flat("load without moments", _dump(backend, spec, problem), problem)
     backend.load(state)
     images, targets, masks, *_ = first_step
     backend.train_steps(images, targets, masks, adam.scales(STEPS + 1, 1))
-    yield _flat("load with moments", _dump(backend, problem), problem)
+    yield _flat("load with moments", _dump(backend, spec, problem), problem)
 
 
 def _losses(backend: Backend, call: tuple[Any, ...]) -> np.ndarray:

@@ -22,6 +22,8 @@ from lockstep.conformance.worker import Make, Stop, Stopped
 from lockstep.spec import Spec
 
 LIMITS = {"T1": 1e-12, "T2": 1e-12, "T3": 1e-5}
+WIDEST = 0.2
+"""Of any limit: a wrong layer shall not pass as rounding, however coarse."""
 MISSING = np.array(np.nan)
 
 LINES = {
@@ -100,7 +102,7 @@ def _checks(
             continue
         tier = "T3" if dtype == "float32" else "T2" if trained else "T1"
         line = next(text for start, text in LINES.items() if quantity.startswith(start))
-        limit = 0.0 if line == LINES["dump "] else LIMITS[tier] * allowance
+        limit = 0.0 if line == LINES["dump "] else min(LIMITS[tier] * allowance, WIDEST)
         value = measured.get(quantity, MISSING)
         far = distance_of(quantity, value, expected)
         problem = f": {what_is_wrong(value, expected)}" if quantity in measured else ": missing"
@@ -149,7 +151,7 @@ def _diagnose(
         cause = mistakes.of_training(stage, kind, found, expected, TRAINED[name])
         layer = "train_steps" if kind == "loss" else "Adam"
         return Diagnosis(spec=name, layer=layer, quantity=f"{kind}, {stage}", cause=cause)
-    limit = LIMITS["T3" if dtype == "float32" else "T1"] * subject.allowance
+    limit = min(LIMITS["T3" if dtype == "float32" else "T1"] * subject.allowance, WIDEST)
     place = localise(subject.worker(dtype), NUMPY, ALL[name], reference.problem(name), limit)
     if place is None:
         cause = WHOLE.get(quantity, "")

@@ -296,5 +296,5 @@ def _dtypes(make: Make, device: str) -> list[str]:
 
 
 def _environment(make: Make) -> dict[str, str]:
-    switches = make(SPECS["no convolution"], ADAM).environment()
+    switches = type(make(SPECS["no convolution"], ADAM)).environment()
     return {"processor": machine()["cpu"]} | answers.texts("environment", switches)

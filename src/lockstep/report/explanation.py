@@ -44,13 +44,14 @@ def _float64(results: Results, certified: Sequence[Certified]) -> Paragraph:
     lead = f"In float64, which carries 16 digits, {_of(len(right), len(judged))} compute the same run"
     lead += f"; {text.listed(wrong)} {'does' if len(wrong) == 1 else 'do'} not." if wrong else "."
     checks = [check for each in right if not each.is_reference for check in each.float64 if check.limit]
+    trained = any(check.tier == "T2" for check in checks)
     early = largest(check for check in checks if check.tier != "T5")
     late = largest(check for check in checks if check.tier == "T5")
     rest = []
     if early is not None:
+        what = "Outputs, gradients and first training steps" if trained else "Outputs and gradients"
         rest.append(
-            "Outputs, gradients and first training steps are at most "
-            f"{text.scientific(early)} from the reference's, relative to their size"
+            f"{what} are at most {text.scientific(early)} from the reference's, relative to their size"
             f" (limit {text.scientific(max(check.limit or 0.0 for check in checks))})."
         )
     if late is not None:

@@ -99,7 +99,8 @@ def colour(side: Side) -> str:
 
 def marker(side: Side) -> str:
     """Variants have that of their family."""
-    return MARKERS[_place(side.backend.partition("+")[0]) % len(MARKERS)]
+    family = side.backend.partition("+")[0]
+    return MARKERS[_place(family if family in plugins() else side.backend) % len(MARKERS)]
 
 
 def face(side: Side) -> str:
@@ -109,12 +110,8 @@ def face(side: Side) -> str:
 
 def _place(backend: str) -> int:
     """Of all backends that are found, so that a selection of them keeps its colours."""
-    known = plugins()
-    family, *options = backend.split("+")
-    if family not in known or not options:
-        return list(known).index(family) if family in known else len(known)
-    variants = list(known[family].variants)
-    return len(known) - 1 + sum(1 + variants.index(option) for option in options if option in variants)
+    known = [*plugins(), *(each.name for plugin in plugins().values() for each in plugin.found.values())]
+    return known.index(backend) if backend in known else len(known)
 
 
 def space(figure: Canvas, w_pad: float | None = None, h_pad: float | None = None) -> None:

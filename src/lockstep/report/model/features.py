@@ -99,12 +99,11 @@ def _layers(cell: Cell, weights: Mapping[str, np.ndarray]) -> dict[str, Backend]
     plugin = discovery.find(discovery.REFERENCE)
     if reason := plugin.unusable("cpu"):
         raise LockstepError(f"the reference, {plugin.name}, is {reason}")
+    settings = {"device": "cpu", "dtype": "float64", "threads": 1, "deterministic": True, **plugin.options}
     reference, spec, layers = discovery.load(plugin), cell.experiment.spec, {}
     for place, node in enumerate(spec.nodes):
         layer, names = spec.part(place, place + 1)
-        network = reference(
-            layer, cell.experiment.optimizer, device="cpu", dtype="float64", threads=1, deterministic=True
-        )
+        network = reference(layer, cell.experiment.optimizer, **settings)
         network.load({there: weights[here] for there, here in names.items() if here in weights})
         layers[node.name] = network
     return layers
