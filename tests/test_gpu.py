@@ -16,7 +16,7 @@ import pytest
 import yaml
 from conftest import BOTH, ROOT
 
-from lockstep import gpu
+from lockstep import gpu, process
 from lockstep.gpu import HELD, VISIBLE, Gpu, held, usable
 
 GPUS = [Gpu(str(i), f"GPU-{i}{i}{i}{i}-aaaa", f"Some GPU {i}", "580.65") for i in range(2)]
@@ -186,3 +186,17 @@ def test_the_benchmark_of_a_gpu_prints_a_table(tmp_path):
     assert str(GPUS[0]) in done.stdout
     made = tmp_path / "results/gpu/cells/tiny/both/gpu/seed-0/provenance.json"
     assert json.loads(made.read_text())["machine"]["gpu"]["uuid"] == GPUS[0].uuid
+
+
+@pytest.mark.parametrize("visible", [None, "1", ""])
+def test_gpus_that_a_cpu_run_hid_are_there_for_a_gpu_run(visible, monkeypatch):
+    for name in (process.VISIBLE, process.HIDDEN):
+        monkeypatch.delenv(name, raising=False)
+    if visible is not None:
+        monkeypatch.setenv(process.VISIBLE, visible)
+    process.hide_gpus()
+    process.hide_gpus()
+    assert os.environ[process.VISIBLE] == ""
+    process.show_gpus()
+    assert os.environ.get(process.VISIBLE) == visible
+    assert process.HIDDEN not in os.environ

@@ -51,7 +51,7 @@ def hide_gpus() -> None:
 def show_gpus() -> None:
     """Undo `hide_gpus`, for a GPU run that a CPU run's process starts."""
     shown = os.environ.pop(HIDDEN, None)
-    if shown == ALL:
-        del os.environ[VISIBLE]
-    elif shown is not None:
-        os.environ[VISIBLE] = shown
+    if shown is None or os.environ.get(VISIBLE) != "":
+        return  # nothing was hidden, or somebody has chosen since
+    del os.environ[VISIBLE]
+    os.environ.update({VISIBLE: shown} if shown != ALL else {})
