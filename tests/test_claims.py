@@ -118,7 +118,7 @@ def numbers(judgement: Judgement, claim: str) -> str:
     return next(each.numbers for each in judgement.verdicts if each.claim == claim)
 
 
-def certify(config: Config, backend: str, verdict: str) -> None:
+def certify(config: Config, backend: str, verdict: str, **changes: object) -> None:
     whole = {
         "backend": backend, "device": "cpu", "threads": 2, "dtypes": ["float32", "float64"],
         "tiers": ["T1", "T2"], "curves": [], "pairs": [], "environment": {}, "versions": {}, "hash": "h",
@@ -128,7 +128,9 @@ def certify(config: Config, backend: str, verdict: str) -> None:
             Check(tier="T2", quantity="travel", measured=1e-9, limit=1e-12, verdict=verdict),
         ],
     }  # fmt: skip
-    write_certificate(config.certificate(backend, "cpu", "quick"), [Certificate.model_validate(whole)])
+    write_certificate(
+        config.certificate(backend, "cpu", "quick"), [Certificate.model_validate(whole | changes)]
+    )
 
 
 def test_every_kind_holds_on_the_run_that_it_was_written_for(fake: Fake):
@@ -202,6 +204,16 @@ def test_a_certificate_from_another_machine_counts(fake: Fake):
     for verdict, word in (("in step", "holds"), ("out of step", "does not hold"), ("cannot tell",) * 2):
         certify(config, "ghost", verdict)
         assert words(judge(read(config)))["in step"] == word
+
+
+def test_less_precise_arithmetic_says_nothing_about_float64(fake: Fake):
+    reported = [
+        Check(tier=tier, quantity="float64", measured=None, verdict="reported") for tier in ("T1", "T2")
+    ]
+    certify(fake.config, "beta", "in step", precision="bf16", dtypes=["float32"], checks=reported)
+    judgement = judge(read(fake.config))
+    assert numbers(judgement, "in step") == "alpha: in step; beta: in bf16"
+    assert words(judgement)["in step"] == "holds"
 
 
 def test_a_figure_that_is_far_from_the_published_one_does_not_hold(fake: Fake):

@@ -133,6 +133,8 @@ def _step(each: Certified, wanted: Sequence[str]) -> tuple[Word, str]:
         return "not run", reason
     if unsure := absent + unsure:
         return "cannot tell", f"no verdict in {text.tiers(unsure)}"
+    if each.scope and {each.verdict(tier) for tier in wanted} == {"reported"}:
+        return "not run", each.scope
     return "holds", "in step"
 
 
