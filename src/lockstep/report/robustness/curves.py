@@ -85,8 +85,9 @@ def finished(axes: Axes, label: str) -> None:
 
 def about(robustness: Robustness) -> str:
     """ "100 test images, on torch" """
-    sides = text.listed([robustness.results.label(side) for side in robustness.compared])
-    return f"{text.count(robustness.images, 'test image')}, on {sides}"
+    attacked = {each.run.side for each in robustness.runs if each.usable}
+    sides = [robustness.results.label(side) for side in robustness.compared if side in attacked]
+    return f"{text.count(robustness.images, 'test image')}, on {text.listed(sides)}"
 
 
 class Beside(NamedTuple):
