@@ -24,8 +24,8 @@ SECTIONS = {
     "synchronize": "Later and elsewhere",
     "environment": "Build",
 }
-"""{method: the section of the guide about it}, in the order in which they are written."""
-TIERS = {
+"""{method: the section of the guide about it}."""
+LINES_OF_T0 = {
     "two processes, 20 steps": (
         "the same call must give the same bits in every process: see what deterministic=True has to switch",
         "Build",
@@ -35,7 +35,7 @@ TIERS = {
         "Later and elsewhere",
     ),
 }
-"""{line of T0: what it asks for, the section about it}."""
+"""{quantity: what it asks for, the section about it}."""
 
 
 def next_step(certificate: Certificate) -> str:
@@ -71,8 +71,8 @@ def _settings(values: dict[str, object]) -> str:
 
 def _take_up(check: Check) -> str:
     call = check.quantity
-    if call in TIERS:
-        rule, section = TIERS[call]
+    if call in LINES_OF_T0:
+        rule, section = LINES_OF_T0[call]
         return f"{rule}; {_see(section)}"
     if call not in SECTIONS:
         return f"mend {call} ({check.tier}): {check.note}; {_see('The tiers')}"
