@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lockstep.attacks.gradient import FGSM
-from lockstep.conformance import attacks
+from lockstep.conformance import attacks, bits, reference
 from lockstep.conformance import digits as runs
 from lockstep.conformance.bits import LEFT
 from lockstep.conformance.certificate import QUICK, Pair, read, write
-from lockstep.conformance.distance import distance, travel_error
-from lockstep.conformance.problem import BATCH, CALLS, STEPS, draw
-from lockstep.conformance.reference import ALL
+from lockstep.conformance.distance import distance, distance_of, travel_error
+from lockstep.conformance.observe import observe
+from lockstep.conformance.problem import BATCH, CALLS, RAGGED, STEPS, draw
+from lockstep.conformance.reference import ALL, NUMPY
 from lockstep.conformance.seeds import _check
 from lockstep.conformance.specs import SMOOTH, SPECS
 from lockstep.conformance.subject import Subject
@@ -96,6 +99,28 @@ def test_distance_counts_what_it_should():
     assert distance(few, reference, exempt=0.004) > 0.03
 
 
+def test_a_quantity_of_coarse_arithmetic_alone_may_leave_pixels_out():
+    reference = np.full(1000, 2.0)
+    few = np.where(np.arange(1000) < 5, 0, reference)
+    assert distance_of("input gradient", few, reference) > 0.03
+    assert distance_of("input gradient", few, reference, coarse=True) == 0
+    assert distance_of("logits", few, reference, coarse=True) > 0.03
+
+
+@pytest.mark.parametrize(
+    ("late", "images", "said"),
+    [
+        ([], [64, 64], ""),
+        ([0, 1], [64, 64], "; from step 1 on"),
+        ([2], [64, 64, 64], "; from step 3 on"),
+        ([3], [64, 64, 32, 64], "; from step 4 on, after a batch of 32 images"),
+    ],
+)
+def test_a_smooth_run_says_from_which_step_it_is_out_of_step(late, images, said):
+    places = np.isin(np.arange(len(images)), late)
+    assert bits.begins(places, np.array(images)) == said
+
+
 def test_travel_error_by_hand():
     start, a, b = ({"w": np.array(w), "b": np.array([0.0])} for w in ([0.0, 0.0], [3.0, 4.5], [3.0, 4.0]))
     assert travel_error(a, b, start) == pytest.approx(0.5 / 5)
@@ -114,7 +139,7 @@ def test_the_smooth_network_has_no_kinks_and_the_same_weights():
 
 @pytest.mark.parametrize("name", ALL)
 def test_problems_are_exact_in_float32_and_meet_the_kinks(name):
-    problem = draw(ALL[name], 7)
+    problem = reference.problem(name)
     single = problem.astype("float32").astype("float64")
     for tensors in (problem.weights, problem.weight_noise):
         for key, value in tensors.items():
@@ -125,6 +150,47 @@ def test_problems_are_exact_in_float32_and_meet_the_kinks(name):
         np.testing.assert_array_equal(single.weights[name], value)
     np.testing.assert_array_equal(problem.targets.sum(axis=-1), 1)
     assert (problem.images[:, ::2] == 0).any(), "an empty background puts activations at their kink"
+    coarse = np.float16(problem.targets)
+    assert (coarse != problem.targets).any(), "targets need more digits than float16 has"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_problem_has_a_tie_that_rounding_in_float32_decides(name):
+    """So that nothing needs to be left out of an input gradient.
+
+    Weights and pixels are moved by a few units in float32's last place, which is what its rounding does to
+    sums of products.  Where two elements of a window nearly tie, or an activation is nearly at its kink,
+    the gradient then jumps; elsewhere it changes by about as little.  Zeros stay zeros, so that ties of an
+    empty background are exact before and after, and have a winner by the contract.
+    """
+    problem, before = reference.problem(name), reference.observation(name)
+    gradients = [key for key in before if key.startswith("input gradient") and ": " not in key]
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+
+        def move(value, rng=rng):
+            return value * (1 + rng.uniform(-(2**-21), 2**-21, value.shape))
+
+        weights = {key: move(value) for key, value in problem.weights.items()}
+        moved = replace(problem, weights=weights, images=move(problem.images))
+        after = NUMPY.call(observe, "numpy", ALL[name], moved, training=False).tensors
+        for key in gradients:
+            jump = np.abs(after[key] - before[key]).max() / np.abs(before[key]).max()
+            assert jump < 1e-3, f"{key} jumps by {jump:.1e}: draw other weights"
+
+
+def test_problems_of_large_numbers_are_as_large_as_they_say():
+    spreads = {name: reference.observation(name)["logits"] for name in ("large logits", "huge logits")}
+    assert 30 < np.abs(spreads["large logits"]).max() < 80, "far from 0, and float32 holds their exponentials"
+    assert np.abs(spreads["huge logits"]).max() > 710, "no dtype holds their exponentials"
+    norm, ordinary = (
+        np.linalg.norm(reference.observation(name)["gradient dense1/kernel"])
+        for name in ("large gradients", "no convolution")
+    )
+    assert norm == pytest.approx(128 * ordinary)
+    images = reference.problem("images of 0 to 255").images
+    assert (images.min(), images.max()) == (0, 255)
+    np.testing.assert_array_equal(images, np.rint(images))
 
 
 def test_the_calls_of_a_problem_cover_its_steps_once():
@@ -133,7 +199,8 @@ def test_the_calls_of_a_problem_cover_its_steps_once():
     assert {name: len(call[0]) for name, call in calls.items()} == CALLS
     scales = np.concatenate([call[3] for call in calls.values()])
     np.testing.assert_array_equal(scales, Adam().scales(1, STEPS))
-    assert calls["smaller batch"][0].shape[1] < BATCH
+    assert {name: call[0].shape[1] for name, call in calls.items() if name in RAGGED} == RAGGED
+    assert all(BATCH % images for images in RAGGED.values() if images > 1), "repeats would keep the mean"
     assert [name for name, call in calls.items() if call[4]] == ["weight noise"]
 
 

@@ -52,8 +52,9 @@ def next_step(certificate: Certificate) -> str:
 def _mend(found: Diagnosis) -> str:
     node = next((node for node in ALL[found.spec].nodes if node.name == found.layer), None)
     if node is None:
-        section = "Training" if found.layer in ("train_steps", "Adam") else "Gradients"
-        return f"mend {found.layer}: {found.quantity}{_because(found)}; {_see(section)}"
+        section = SECTIONS.get(found.layer, "Training" if found.layer == "Adam" else "Gradients")
+        weights = f", in {found.weights}" if found.weights and not found.cause else ""
+        return f"mend {found.layer}: {found.quantity}{weights}{_because(found)}; {_see(section)}"
     layer = node.layer
     settings = layer.label if isinstance(layer, Activation) else _settings(layer.model_dump(exclude={"kind"}))
     what = f"{node.name} ({settings})" if settings else node.name

@@ -69,20 +69,33 @@ def fence(subject: Subject) -> Check:
 def smooth(subject: Subject) -> Check:
     """T4: the largest difference of a step's loss, in nats."""
     run = digits.experiment("smooth", "float32")
-    worker, state, losses = subject.worker("float32"), digits.start(run), []
+    worker, state = subject.worker("float32"), digits.start(run)
+    losses, images = [], []
     size = SMOOTH_STEPS // SMOOTH_PIECES
     for piece in range(SMOOTH_PIECES):
         subject.advance(f"smooth network: to step {size * (piece + 1)}")
         part = worker.call(digits.segment, subject.data, run, size * piece + 1, size * (piece + 1), state)
         losses.append(part.losses)
+        images.append(part.images)
         state = part.state
-    far = float(np.abs(np.concatenate(losses) - smooth_losses(subject.data, SMOOTH_STEPS)).max())
-    finite, limit = np.isfinite(far), SMOOTH_LIMIT * subject.allowance
+    apart = np.abs(np.concatenate(losses) - smooth_losses(subject.data, SMOOTH_STEPS))
+    far, limit = float(apart.max()), SMOOTH_LIMIT * subject.allowance
+    finite = np.isfinite(far)
+    where = f"smooth network in {subject.precision}" if finite else "NaN or infinite"
     return Check(
         tier="T4",
         quantity=f"loss, nats, {SMOOTH_STEPS} steps",
         measured=far if finite else None,
         limit=limit,
         verdict="in step" if far <= limit else "out of step",
-        note=f"smooth network in {subject.precision}" if finite else "NaN or infinite",
+        note=where + begins(~(apart <= limit), np.concatenate(images)),
     )
+
+
+def begins(late: np.ndarray, images: np.ndarray) -> str:
+    """At which step a run leaves the limit, and if a smaller batch came just before: bool, int [steps]."""
+    if not late.any():
+        return ""
+    first = int(np.argmax(late))  # its loss is of the weights that the step before left
+    after = first and images[first - 1] < images.max()
+    return f"; from step {first + 1} on" + (f", after a batch of {images[first - 1]} images" if after else "")

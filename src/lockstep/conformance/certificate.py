@@ -64,12 +64,15 @@ class Diagnosis(Settings):
     spec: str
     layer: str
     quantity: str
+    weights: str = ""
+    """Of Adam's moments and of travel: in which weights."""
     cause: str = ""
 
     def __str__(self) -> str:
-        return f"first out of step: {self.quantity} of {self.layer} (spec {self.spec!r})" + (
-            f"; likeliest cause: {self.cause}" if self.cause else ""
-        )
+        weights = f", in {self.weights}" if self.weights else ""
+        cause = f"; likeliest cause: {self.cause}" if self.cause else ""
+        of = "" if self.quantity.startswith(self.layer) else f" of {self.layer}"
+        return f"first out of step: {self.quantity}{of}{weights} (spec {self.spec!r}){cause}"
 
 
 class Curve(Settings):

@@ -47,17 +47,20 @@ class Segment(NamedTuple):
     losses: np.ndarray
     """Mean over each step's batch, in nats: float64 [steps]."""
     state: Tensors
+    images: np.ndarray
+    """In the batch of each step: int64 [steps]."""
 
 
 def segment(make: Make, data: Path, run: Experiment, first: int, last: int, state: Tensors) -> Segment:
     """The steps first to last of a run (counted from 1), from the state before them."""
-    backend, losses = make(run.spec, run.optimizer), []
+    backend, losses, images = make(run.spec, run.optimizer), [], []
     backend.load(state)
     for chunk in _chunks(load(data), run, first, last):
         logits = np.asarray(backend.train_steps(*chunk.arguments))
         losses.append(cross_entropy(logits, chunk.targets).mean(axis=-1))
+        images.append(np.full(*logits.shape[:2]))
     backend.synchronize()
-    return Segment(np.concatenate(losses), backend.dump())
+    return Segment(np.concatenate(losses), backend.dump(), np.concatenate(images))
 
 
 def start(run: Experiment, nudge: int | None = None) -> Tensors:

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lockstep.conformance import answers
-from lockstep.conformance.distance import EXEMPT_PIXELS, distance
+from lockstep.conformance.distance import distance
 from lockstep.conformance.observe import ADAM
 from lockstep.conformance.problem import Problem, Tensors
 from lockstep.conformance.worker import Here, Make, Worker
+from lockstep.evaluation import probabilities
 from lockstep.spec import Node, Spec
 
-OUTPUT, INPUT_GRADIENT = "output", "gradient by its input"
+OUTPUT, INPUT_GRADIENT, BY_LOGITS = "output", "gradient by its input", "gradient by the logits"
+SOLVED = 100
+"""Limits that solving for a gradient by the logits may be off: it magnifies rounding."""
 
 
 @dataclass(frozen=True)
@@ -23,20 +26,29 @@ class Place:
 
     node: Node
     quantity: str
-    """OUTPUT, INPUT_GRADIENT, or "gradient of kernel" and the like."""
+    """OUTPUT, INPUT_GRADIENT, BY_LOGITS, or "gradient of kernel" and the like."""
     measured: np.ndarray
     expected: np.ndarray
     x: np.ndarray
-    """The layer's input, by the reference, as everything below."""
+    """The layer's input, by the reference, as everything below; of the loss, the logits."""
     cotangent: np.ndarray | None = None
     """Of the layer's output."""
     mask: np.ndarray | None = None
     weights: Tensors = field(default_factory=dict)
     """kernel and bias."""
+    targets: np.ndarray | None = None
+
+    @property
+    def where(self) -> str:
+        return "the loss" if self.quantity == BY_LOGITS else self.node.name
 
 
-def localise(worker: Worker, reference: Here, spec: Spec, problem: Problem, limit: float) -> Place | None:
+def localise(
+    worker: Worker, reference: Here, spec: Spec, problem: Problem, limit: float, exempt: float = 0.0
+) -> Place | None:
     """The first place out of step; None where every layer in its place is in step.
+
+    exempt: the share of a gradient by the input that does not count.
 
     Forward: specs that end at each layer.  Backward, from the last layer on: specs that start at each
     layer, fed with the reference's values.
@@ -54,17 +66,39 @@ def localise(worker: Worker, reference: Here, spec: Spec, problem: Problem, limi
         part, below, wrapped = _from(spec, index, problem, x)
         expected = reference.call(_backward, part, below.astype("float64"), exact.cotangent)
         measured = worker.call(_backward, part, below, problem.cotangent)
-        if not distance(measured, expected, EXEMPT_PIXELS) <= limit:
+        if not distance(measured, expected, exempt) <= limit:
             return _place(node, exact, INPUT_GRADIENT, measured, expected, x, cotangent)
         cotangent = expected
         if node.weights and len(spec.output_shape) == 1:
             own = {wrapped[f"{node.name}/{weight}"]: weight for weight in node.weights}
             right = reference.call(_gradients, part, below.astype("float64"))
             found = worker.call(_gradients, part, below)
-            for name, weight in own.items():
-                if not distance(found[name], right[name]) <= limit:
-                    return _place(node, exact, f"gradient of {weight}", found[name], right[name], x)
+            late = [name for name in own if not distance(found[name], right[name]) <= limit]
+            if late and index == len(spec.nodes) - 1:
+                gradients = {weight: found[name] for name, weight in own.items()}
+                if loss := _loss(node, exact, x, inputs[-1], gradients, limit):
+                    return loss
+            for name in late:
+                return _place(node, exact, f"gradient of {own[name]}", found[name], right[name], x)
     return None
+
+
+def _loss(
+    node: Node, problem: Problem, x: np.ndarray, logits: np.ndarray, gradients: Tensors, limit: float
+) -> Place | None:
+    """The loss, where one wrong gradient c by the logits explains both of the last, dense, layer's own.
+
+    Of kernel and bias they are x^T c and the sum of c, with x [images, units in] of more units than images.
+    """
+    targets, (kernel, bias) = problem.targets[0], (gradients["kernel"], gradients["bias"])
+    right = (probabilities(logits) - targets) / len(logits)
+    if not np.isfinite(kernel).all():
+        return Place(node, BY_LOGITS, np.full(right.shape, np.nan), right, logits, targets=targets)
+    measured, *_ = np.linalg.lstsq(x.T, kernel.astype(np.float64))
+    left = max(distance(x.T @ measured, kernel), distance(measured.sum(axis=0), bias))
+    if len(x) >= x.shape[1] or left > SOLVED * limit:
+        return None
+    return Place(node, BY_LOGITS, measured, right, logits, targets=targets)
 
 
 def _place(

@@ -1,4 +1,4 @@
-"""Known mistakes: what each would make of a layer or of Adam, compared with what a backend made of it.
+"""Known mistakes: what each would make of a layer or of the loss, compared with what a backend made of it.
 
 A guess is named only if it explains the measured difference nearly whole.
 """
@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from lockstep.conformance.distance import distance
-from lockstep.conformance.localise import INPUT_GRADIENT, OUTPUT, Place
-from lockstep.conformance.problem import BATCH, RAGGED, Tensors
-from lockstep.optimizer import Adam
+from lockstep.conformance.localise import BY_LOGITS, INPUT_GRADIENT, OUTPUT, Place
+from lockstep.conformance.problem import Tensors
 from lockstep.spec import Activation, Conv2D, Dense, Dropout, Flatten, MaxPool, Spec
 
 EXPLAINED = 0.01
 """Share of the difference that a guess may leave open."""
+
+LARGEST = 80
+"""Logits whose exponential float32 still holds."""
 
 Guess = tuple[str, np.ndarray]
 Convolve = Callable[[Spec, Tensors, np.ndarray], np.ndarray]
@@ -28,7 +30,9 @@ def likeliest(place: Place, convolve: Convolve) -> str:
     if place.measured.shape != place.expected.shape:
         return f"its shape is {place.measured.shape}, expected {place.expected.shape}"
     if not np.isfinite(place.measured).all():
-        return "it has NaN or infinite values"
+        overflows = place.quantity == BY_LOGITS and np.abs(place.x).max() > LARGEST
+        why = ": the softmax must subtract the largest logit first" if overflows else ""
+        return f"it has NaN or infinite values{why}"
     apart = distance(place.measured, place.expected, floor=1e-300)
     for text, guess in _guesses(place, convolve):
         if distance(place.measured, guess, floor=1e-300) <= EXPLAINED * apart:
@@ -38,6 +42,9 @@ def likeliest(place: Place, convolve: Convolve) -> str:
 
 def _guesses(place: Place, convolve: Convolve) -> Iterator[Guess]:
     layer, x, factor = place.node.layer, place.x, place.cotangent
+    if place.quantity == BY_LOGITS and place.targets is not None:
+        yield from _loss(place, x, place.targets)
+        return
     match layer:
         case Flatten() if place.quantity == OUTPUT and x.ndim == 4:
             yield "it flattens channels first (CHW), not height, width, channel", _rows(np.moveaxis(x, -1, 1))
@@ -57,8 +64,14 @@ def _guesses(place: Place, convolve: Convolve) -> Iterator[Guess]:
             yield from _convolution(place, layer, convolve)
         case Dense() if place.quantity == OUTPUT:
             yield "its bias is missing", place.expected - place.weights["bias"]
-    if place.quantity.startswith("gradient of"):
-        yield from _batch_mean(place)
+    if place.quantity == OUTPUT and "bias" in place.weights:
+        bias = place.weights["bias"]
+        times = ratio(place.measured - bias, place.expected - bias)
+        yield f"its input is multiplied by {times:.4g}", bias + times * (place.expected - bias)
+    times = ratio(place.measured, place.expected)
+    yield f"it is {times:.4g} times what it should be", place.expected * times
+    lost = (place.measured == 0) & (place.expected != 0)
+    yield f"{lost.sum():,} of {lost.size:,} numbers are 0", np.where(lost, 0, place.expected)
 
 
 def _activation(place: Place, layer: Activation) -> Iterator[Guess]:
@@ -125,92 +138,69 @@ def _convolution(place: Place, layer: Conv2D, convolve: Convolve) -> Iterator[Gu
     yield "its bias is missing", place.expected - place.weights["bias"]
 
 
-def _batch_mean(place: Place) -> Iterator[Guess]:
-    yield "the loss is summed over the batch, not averaged", place.expected * BATCH
-    ratio = _ratio(place.measured, place.expected)
+def _loss(place: Place, z: np.ndarray, t: np.ndarray) -> Iterator[Guess]:
+    """The gradient by the logits z [B, classes] of other losses; t: the targets."""
+    n, classes = z.shape
+    p = _softmax(z)
+    yield "the loss is summed over the batch, not averaged", p - t
+    yield "the loss is in bits, not in nats", (p - t) / n / np.log(2)
+    over_images = _softmax(z.T).T
+    across = "the softmax goes over the images of a batch, not over the classes"
+    yield across, (over_images * t.sum(axis=0) - t) / n
+    yield across, (over_images - t) / n
+    yield "the softmax is taken twice: the loss gets probabilities", _by_logits(p, _softmax(p) - t) / n
+    yield "targets are rounded to float16", (p - t.astype(np.float16)) / n
+    yield "of a target the largest share alone counts", (p - np.eye(classes)[t.argmax(axis=1)]) / n
+    smoothed = t - 1 / classes
+    share = ratio(place.measured - (p - t) / n, smoothed / n)
+    yield f"targets are smoothed by {share:.3g}", (p - t + share * smoothed) / n
+    for limit in (10, 15, 16, 20, 25, 30, 40, 50, 60, 64, 80, 88, 100):
+        clipped = (_softmax(z.clip(-limit, limit)) - t) / n * (np.abs(z) < limit)
+        yield f"logits are clipped to between -{limit} and {limit}", clipped
+    for eps in (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16):
+        inside = (p > eps) & (p < 1 - eps)
+        yield (
+            f"probabilities are clipped to between {eps:g} and 1 - {eps:g}",
+            _by_logits(p, -t / p.clip(eps, 1 - eps) * inside) / n,
+        )
+        yield (
+            f"probabilities are clipped from {eps:g} on",
+            _by_logits(p, -t / p.clip(eps) * (p > eps)) / n,
+        )
+        yield f"the loss takes log(p + {eps:g})", _by_logits(p, -t / (p + eps)) / n
+    times = ratio(place.measured, place.expected)
     yield (
-        f"all gradients are {ratio:.4g} times too large: the loss is no mean over the batch",
-        (place.expected * ratio),
+        f"it is {times:.4g} times what it should be: the loss is no mean over the batch",
+        (place.expected * times),
     )
 
 
+def _softmax(z: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(z - z.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+def _by_logits(p: np.ndarray, by_p: np.ndarray) -> np.ndarray:
+    """Through the softmax, from the gradient by probabilities."""
+    return np.asarray(p * (by_p - (by_p * p).sum(axis=1, keepdims=True)))
+
+
+def ratio(measured: np.ndarray, expected: np.ndarray) -> float:
+    """The factor that fits best."""
+    return float(np.vdot(expected, measured) / max(np.vdot(expected, expected), 1e-300))
+
+
 def _precision(place: Place, apart: float) -> str:
-    if place.measured.dtype == np.float64 and 1e-9 < apart < 1e-5:
+    """Told by the size of the difference alone, so not where anything else is as large."""
+    single = place.measured.dtype == np.float32
+    if not single and np.array_equal(place.measured, place.measured.astype(np.float32)):
         return "computed in float32"
-    if isinstance(place.node.layer, Conv2D | Dense) and 1e-5 < apart < 2e-2:
+    if not single and 1e-9 < apart < 1e-6:
+        return "as large as float32's rounding: something in it may be computed in float32"
+    if single and isinstance(place.node.layer, Conv2D | Dense) and 1e-5 < apart < 2e-2:
         return "products of reduced precision (TF32, bfloat16 or float16); switch them off"
     return ""
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), -1)
-
-
-STAGES = {
-    "several steps": "of a call with several steps the later ones go wrong: each has scales of its own",
-    "weight noise": "gradients are to be taken at weights + noise, and the update applied to the weights",
-    "load without moments": "load keeps old moments: those that are absent must become zero",
-    "load with moments": "dump or load loses Adam's moments",
-}
-"""What goes wrong where a run is out of step for the first time at a stage of the problem."""
-
-
-def of_training(stage: str, quantity: str, measured: Tensors, expected: Tensors, adam: Adam) -> str:
-    """The cause of the first stage and quantity of training that is out of step, although step 0 is in step.
-
-    measured, expected: {"loss", "moment m", "moment v", "travel"} at that stage.
-    """
-    if not np.isfinite(measured[quantity]).all():
-        return "it has NaN or infinite values"
-    if (stage, quantity) == ("first step", "loss"):
-        return "train_steps computes another forward pass than logits with masks"
-    if stage in STAGES:
-        return STAGES[stage]
-    if stage == "smaller batch":
-        return f"the loss of a smaller batch ({RAGGED} image) is no mean over it: it may be padded to {BATCH}"
-    found, right = measured[quantity], expected[quantity]
-    for text, guess in _adam(quantity, expected, adam):
-        if _explains(guess, found, right):
-            return text
-    ratio = _ratio(found, right)
-    explained = _explains(right * ratio, found, right)
-    return f"all of it is {ratio:.9g} times what it should be" if explained else ""
-
-
-def _ratio(measured: np.ndarray, expected: np.ndarray) -> float:
-    """The factor that fits best."""
-    return float(np.vdot(expected, measured) / max(np.vdot(expected, expected), 1e-300))
-
-
-def _explains(guess: np.ndarray, measured: np.ndarray, expected: np.ndarray) -> bool:
-    apart = distance(measured, expected, floor=1e-300)
-    return distance(measured, guess, floor=1e-300) <= EXPLAINED * apart
-
-
-def _adam(quantity: str, expected: Tensors, adam: Adam) -> Iterator[Guess]:
-    """Of the first step, from zero moments; what stands before `quantity` is in step."""
-    value, single = expected[quantity], np.float32
-    if quantity.startswith("moment"):
-        name, b = ("b1", adam.b1) if quantity == "moment m" else ("b2", adam.b2)
-        yield f"{name} is rounded to float32", value * (1 - float(single(b))) / (1 - b)
-        yield f"1 - {name} is computed in float32", value * float(single(1) - single(b)) / (1 - b)
-        return
-    m, root = expected["moment m"], np.sqrt(expected["moment v"])
-    ((s1, s2),) = adam.scales(1, 1)
-
-    def update(s1: float, s2: float, eps: float) -> np.ndarray:
-        return -s1 * m / (root * s2 + eps)
-
-    other = adam.model_copy(update={"form": "paper" if adam.form == "keras" else "keras"})
-    ((o1, o2),) = other.scales(1, 1)
-    for eps in (1e-8, 1e-7):
-        if eps != adam.eps:
-            yield f"eps is {eps:g}, the run says {adam.eps:g}", update(s1, s2, eps)
-        where = f"eps {eps:g} stands where the {other.form} form has it, the run says {adam.form}"
-        yield where, update(o1, o2, eps)
-    rate = adam.learning_rate
-    rounded = rate * np.sqrt(float(1 - single(adam.b2))) / float(1 - single(adam.b1))
-    yield "the bias correction is computed in float32", value * rounded / s1
-    yield "there is no bias correction", update(rate, 1, adam.eps)
-    yield "the learning rate is rounded to float32", value * float(single(rate)) / rate
-    yield "the step's scale is rounded to float32", value * float(single(s1)) / s1

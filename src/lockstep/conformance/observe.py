@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,15 @@ import numpy as np
 from lockstep import discovery
 from lockstep.backend import Backend
 from lockstep.conformance import answers
-from lockstep.conformance.problem import STEPS, Problem, Tensors
+from lockstep.conformance.problem import CALLS, CROWDS, FIRST, LAST, STEPS, Problem, Tensors
 from lockstep.conformance.worker import Make, Stop, stop
 from lockstep.evaluation import cross_entropy
 from lockstep.optimizer import Adam
 from lockstep.spec import Spec
 
 ADAM = Adam(learning_rate=1e-3)
+ROUNDS = {FIRST: 1, LAST: 2, "load": 3}
+"""{what the network is asked again after: the step whose images it is asked about}."""
 
 
 @dataclass(frozen=True)
@@ -37,24 +40,31 @@ def observe(
     """Step 0, in the order in which an author writes the methods; with `training`, STEPS steps too."""
     found: Tensors = {}
     try:
-        for part in _parts(make(spec, adam), spec, problem, adam if training else None):
+        for part in _parts(make, spec, problem, adam, training):
             found |= part
     except (Exception, SystemExit) as error:  # a plugin may do anything
         return Observation(found, stop(error, discovery.find(backend).folder))
     return Observation(found)
 
 
-def _parts(backend: Backend, spec: Spec, problem: Problem, adam: Adam | None) -> Iterator[Tensors]:
+def _parts(make: Make, spec: Spec, problem: Problem, adam: Adam, training: bool) -> Iterator[Tensors]:
+    backend = make(spec, adam)
     if problem.weights:  # a network without weights is used without `load`: `inside.functions`
         backend.load(problem.weights)
     state = _dump(backend, spec, problem)
     yield {f"dump {name}": state[name].copy() for name in problem.weights}
-    yield from _forward(backend, problem)
-    if len(spec.output_shape) == 1 and spec.weights:
-        yield from _gradients(backend, spec, problem)
-    yield from _pullback(backend, problem)
-    if adam:
-        yield from _training(backend, spec, problem, adam)
+    for ask in _questions(spec).values():
+        yield from ask(backend, spec, problem, 0)
+    if training:
+
+        def asked_again(after: str) -> Iterator[Tensors]:
+            crowds = _crowds(backend, problem) if after == LAST else ()
+            for part in chain(_asked_again(backend, spec, problem, ROUNDS[after]), crowds):
+                yield {f"{quantity}: after {after}": value for quantity, value in part.items()}
+
+        yield from trained(backend, spec, problem, adam, asked_again)
+    if training and problem.crowd:
+        yield from _beside_another(make, backend, spec, problem, adam)
     backend.synchronize()
     answers.texts("environment", type(backend).environment())
 
@@ -64,19 +74,29 @@ def _dump(backend: Backend, spec: Spec, problem: Problem) -> Tensors:
     return answers.arrays("dump", backend.dump(), [*spec.weights, *moments], problem.images.dtype)
 
 
-def _forward(backend: Backend, problem: Problem) -> Iterator[Tensors]:
-    images, dtype = problem.images[0], problem.images.dtype
+Ask = Callable[[Backend, Spec, Problem, int], Iterator[Tensors]]
+
+
+def _questions(spec: Spec) -> dict[str, Ask]:
+    """{method: what asks it about the images of a step}."""
+    learns = len(spec.output_shape) == 1 and spec.weights
+    gradients: dict[str, Ask] = {"loss_and_gradients": _gradients} if learns else {}
+    return {"logits": _forward, **gradients, "vjp": _pullbacks}
+
+
+def _forward(backend: Backend, spec: Spec, problem: Problem, step: int) -> Iterator[Tensors]:
+    images, dtype = problem.images[step], problem.images.dtype
     yield {"logits": answers.array("logits", backend.logits(images), dtype)}
     if problem.masks:
-        logits = backend.logits(images, problem.step_masks(0))
+        logits = backend.logits(images, problem.step_masks(step))
         yield {"logits with dropout": answers.array("logits", logits, dtype)}
 
 
-def _gradients(backend: Backend, spec: Spec, problem: Problem) -> Iterator[Tensors]:
-    images, targets, call = problem.images[0], problem.targets[0], "loss_and_gradients"
-    ways: list[tuple[str, Tensors | None, Tensors | None]] = [("", problem.step_masks(0), None)]
+def _gradients(backend: Backend, spec: Spec, problem: Problem, step: int) -> Iterator[Tensors]:
+    images, targets, call = problem.images[step], problem.targets[step], "loss_and_gradients"
+    ways: list[tuple[str, Tensors | None, Tensors | None]] = [("", problem.step_masks(step), None)]
     if problem.weight_noise:
-        ways.append((" with weight noise", None, problem.step_noise(0)))
+        ways.append((" with weight noise", None, problem.step_noise(step % CALLS["weight noise"])))
     for suffix, masks, noise in ways:
         answer = backend.loss_and_gradients(images, targets, masks, noise)
         loss, found = answers.pair(call, answer, "loss, {weight: its gradient}")
@@ -85,43 +105,102 @@ def _gradients(backend: Backend, spec: Spec, problem: Problem) -> Iterator[Tenso
         yield {f"gradient{suffix} {name}": value for name, value in gradients.items()}
 
 
-def _pullback(backend: Backend, problem: Problem) -> Iterator[Tensors]:
-    images, dtype = problem.images[0], problem.images.dtype
-
-    def vjp(masks: Tensors | None) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-        logits, pullback = answers.pair("vjp", backend.vjp(images, masks), "logits, pullback")
-
-        def pull(cotangent: np.ndarray) -> np.ndarray:
-            return answers.array("vjp", pullback(cotangent), dtype, "what the pullback returns")
-
-        return answers.array("vjp", logits, dtype, "the logits"), pull
-
-    logits, pull = vjp(problem.step_masks(0))
+def _pullbacks(backend: Backend, spec: Spec, problem: Problem, step: int) -> Iterator[Tensors]:
+    """Two at once: each stays that of its own images until the next `load` or `train_steps`."""
+    logits, pull = _vjp(backend, problem.images[step], problem.step_masks(step))
+    others = _vjp(backend, problem.images[step + 1], None if problem.masks else {})
     yield {"logits of vjp": logits, "input gradient": pull(problem.cotangent)}
     yield {"input gradient, second call": pull(2 * problem.cotangent)}
-    if problem.masks:
-        logits, pull = vjp(None)
-        yield {"logits of vjp without dropout": logits}
-        yield {"input gradient without dropout": pull(problem.cotangent)}
+    logits, pull = others
+    yield {"logits of vjp without dropout": logits}
+    yield {"input gradient without dropout": pull(problem.cotangent)}
 
 
-def _training(backend: Backend, spec: Spec, problem: Problem, adam: Adam) -> Iterator[Tensors]:
-    """The calls of a problem, each from where the one before ended; then two loads."""
+def _vjp(
+    backend: Backend, images: np.ndarray, masks: Tensors | None
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    logits, pullback = answers.pair("vjp", backend.vjp(images, masks), "logits, pullback")
+
+    def pull(cotangent: np.ndarray) -> np.ndarray:
+        return answers.array("vjp", pullback(cotangent), images.dtype, "what the pullback returns")
+
+    return answers.array("vjp", logits, images.dtype, "the logits"), pull
+
+
+def _asked_again(backend: Backend, spec: Spec, problem: Problem, step: int) -> Iterator[Tensors]:
+    """The questions of before training, which leave weights and moments as they are."""
+    for call, ask in _questions(spec).items():
+        before = {name: value.copy() for name, value in _dump(backend, spec, problem).items()}
+        yield from ask(backend, spec, problem, step)
+        after = _dump(backend, spec, problem)
+        same = [np.isclose(after[name], value, 0, 0, equal_nan=True) for name, value in before.items()]
+        yield {f"change by {call}": np.array(1 - min(np.mean(each) for each in same))}
+
+
+def _crowds(backend: Backend, problem: Problem) -> Iterator[Tensors]:
+    """As many images at a time as an attack and an evaluation show, twice, without dropout."""
+    for place, images in enumerate(problem.crowd.get("images", ()), 1):
+        for size in CROWDS:
+            shown, which = images[:size], f"of {size} images, {place}"
+            yield {f"logits {which}": answers.array("logits", backend.logits(shown), images.dtype)}
+            logits, pull = _vjp(backend, shown, None)
+            yield {f"logits of vjp {which}": logits}
+            yield {f"input gradient {which}": pull(problem.crowd["cotangent"][:size])}
+
+
+def asked_before(make: Make, spec: Spec, problem: Problem, step: int) -> Tensors:
+    """The answers of a round by the weights from before training."""
+    found: Tensors = {}
+    backend = make(spec, ADAM)
+    backend.load(problem.weights)
+    for part in chain(_asked_again(backend, spec, problem, step), _crowds(backend, problem)):
+        found |= part
+    return found
+
+
+def _beside_another(
+    make: Make, backend: Backend, spec: Spec, problem: Problem, adam: Adam
+) -> Iterator[Tensors]:
+    """Two networks of one process have weights of their own: attacks and transfer hold several."""
+    part = spec.until(next(node.name for node in spec.nodes if node.weights))
+    images, dtype = problem.images[0], problem.images.dtype
+    backend.load(problem.weights)
+    other = make(part, adam)
+    other.load({name: -problem.weights[name] for name in part.weights})
+    for name, network in (("the second", other), ("the first", backend)):
+        logits = answers.array("logits", network.logits(images), dtype)
+        yield {f"logits: {name} of two networks": logits}
+
+
+def trained(
+    backend: Backend,
+    spec: Spec,
+    problem: Problem,
+    adam: Adam,
+    ask: Callable[[str], Iterator[Tensors]] = lambda after: iter(()),
+) -> Iterator[Tensors]:
+    """The calls of a problem, each from where the one before ended; then two loads.
+
+    ask: what is asked of the network after the first call, the last one, and a `load`, named by it.
+    """
     given = {name: value.copy() for name, value in problem.weights.items()}
     backend.load(problem.weights)
     state = _dump(backend, spec, problem)
     for name, call in problem.calls(adam):
         taken, before = state, {name: value.copy() for name, value in state.items()}
-        yield {f"loss: {name}": _losses(backend, call)}
+        yield {f"training loss: {name}": _losses(backend, call)}
         answers.unchanged("load", problem.weights, given, "what it was given")
         answers.unchanged("dump", taken, before, "what it gave")
         state = _dump(backend, spec, problem)
         yield _flat(name, state, problem)
+        if name in ROUNDS:
+            yield from ask(name)
     _, first_step = next(problem.calls(adam))
     backend.load(problem.weights)  # without moments: those that are there must become zero
     backend.train_steps(*first_step)
     yield _flat("load without moments", _dump(backend, spec, problem), problem)
     backend.load(state)
+    yield from ask("load")
     images, targets, masks, *_ = first_step
     backend.train_steps(images, targets, masks, adam.scales(STEPS + 1, 1))
     yield _flat("load with moments", _dump(backend, spec, problem), problem)

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from lockstep.data.draws import Stream, dropout_masks, generator, initial_weights
+from lockstep.evaluation import BATCH as EVALUATED
 from lockstep.optimizer import Adam
 from lockstep.spec import Spec
 
 BATCH = 8
-RAGGED = 1
-"""Images of the smaller last batch: with one, axes of length 1 must survive too."""
-CALLS = {"first step": 1, "several steps": 16, "weight noise": 2, "smaller batch": 1}
+RAGGED = {"three images": 3, "one image": 1}
+"""Images of smaller last batches: three do not divide BATCH, so a batch that is filled up has another mean;
+with one, axes of length 1 must survive too."""
+CALLS = {"first step": 1, "several steps": 15, "weight noise": 2, "three images": 1, "one image": 1}
 """Optimiser steps of the calls that a problem is trained with, in order."""
+FIRST, *_, LAST = CALLS
 STEPS = sum(CALLS.values())
+CROWDS = (100, EVALUATED)
+"""Images that an attack and an evaluation show at a time."""
+FINE = 2**20
+"""Targets are multiples of 1 / FINE: they sum to 1 exactly, and no coarser number holds them."""
+FACTORS: dict[str, dict[str, float]] = {
+    "large logits": {"dense2/kernel": 32, "dense2/bias": 32},
+    "huge logits": {"dense2/kernel": 2048, "dense2/bias": 2048},
+    "large gradients": {"dense1/kernel": 1 / 128, "dense1/bias": 1 / 128, "dense2/kernel": 128},
+    "images of 0 to 255": {"images": 85, "conv1/kernel": 1 / 128},
+}
+"""{problem: {tensor: what it is multiplied by}}.  Weights by powers of 2, which round nothing; large
+gradients and images leave the logits near 1, so that one thing is large at a time."""
 
 Tensors = dict[str, np.ndarray]
 
@@ -27,6 +42,7 @@ class Problem:
     """Arguments of the contract's calls: STEPS batches of BATCH images, in the dtype asked for.
 
     Weight noise is there for the steps of its own call alone: it is as large as the weights.
+    crowd: images [2, EVALUATED, ...] and the cotangent of one such batch; empty for most specs.
     """
 
     weights: Tensors
@@ -35,6 +51,7 @@ class Problem:
     masks: Tensors
     weight_noise: Tensors
     cotangent: np.ndarray
+    crowd: Tensors = field(default_factory=dict)
 
     def astype(self, dtype: str) -> Problem:
         """The same problem; masks stay uint8."""
@@ -44,7 +61,7 @@ class Problem:
                 return {name: cast(tensor) for name, tensor in value.items()}
             return value if value.dtype == np.uint8 else value.astype(dtype)
 
-        return Problem(**{field.name: cast(getattr(self, field.name)) for field in fields(self)})
+        return Problem(**{each.name: cast(getattr(self, each.name)) for each in fields(self)})
 
     def step_masks(self, step: int) -> Tensors:
         return {name: mask[step] for name, mask in self.masks.items()}
@@ -57,7 +74,7 @@ class Problem:
         first = 0
         for name, count in CALLS.items():
             steps = slice(first, first + count)
-            images = slice(RAGGED if name == "smaller batch" else BATCH)
+            images = slice(RAGGED.get(name, BATCH))
             masks = {layer: mask[steps, images] for layer, mask in self.masks.items()}
             yield (
                 name,
@@ -72,7 +89,7 @@ class Problem:
             first += count
 
 
-def draw(spec: Spec, seed: int) -> Problem:
+def draw(spec: Spec, seed: int, crowded: bool = False) -> Problem:
     """In float64, but every number is one that float32 holds exactly: both dtypes solve one problem."""
     tensors = iter(range(1000))
 
@@ -90,12 +107,12 @@ def draw(spec: Spec, seed: int) -> Problem:
     images = normal(STEPS, BATCH, *spec.input_shape)
     # Digits have an empty background, where the windows of a pool meet ties: half of the images have one.
     images[:, ::2, : -(-spec.input_shape[0] // 2)] = 0
-    # Soft targets in 64ths sum to 1 exactly; otherwise the frameworks' gradients differ, rightly.
-    shares = np.full(spec.output_shape[-1], 1 / spec.output_shape[-1])
-    size = (STEPS, BATCH, *spec.output_shape[:-1])
-    targets = generator(seed, Stream.PROBLEM, tensor=next(tensors)).multinomial(64, shares, size) / 64
+    # Where targets do not sum to 1 exactly the frameworks' gradients differ, rightly.
+    rng = generator(seed, Stream.PROBLEM, tensor=next(tensors))
+    shares = rng.dirichlet(np.ones(spec.output_shape[-1]), (STEPS, BATCH, *spec.output_shape[:-1]))
+    targets = rng.multinomial(FINE, shares) / FINE
     masks = [dropout_masks(spec, seed, step, BATCH) for step in range(STEPS)]
-    return Problem(
+    drawn = Problem(
         weights=weights,
         images=images,
         targets=targets,
@@ -105,3 +122,16 @@ def draw(spec: Spec, seed: int) -> Problem:
         },
         cotangent=normal(BATCH, *spec.output_shape),
     )
+    if not crowded:
+        return drawn
+    shapes = {"images": (2, EVALUATED, *spec.input_shape), "cotangent": (EVALUATED, *spec.output_shape)}
+    return replace(drawn, crowd={name: normal(*shape) for name, shape in shapes.items()})
+
+
+def enlarged(problem: Problem, factors: Mapping[str, float]) -> Problem:
+    """The same problem with tensors multiplied; images become whole numbers of 0 to 255."""
+    weights = {name: value * factors.get(name, 1) for name, value in problem.weights.items()}
+    images = problem.images
+    if "images" in factors:
+        images = np.rint(np.abs(images) * factors["images"]).clip(max=255)
+    return replace(problem, weights=weights, images=images)

@@ -10,21 +10,24 @@ import numpy as np
 
 from lockstep.conformance import digits
 from lockstep.conformance.observe import ADAM, observe
-from lockstep.conformance.problem import Problem, Tensors, draw
-from lockstep.conformance.specs import SPECS, TAPS, TRAINED
+from lockstep.conformance.problem import FACTORS, Problem, Tensors, draw, enlarged
+from lockstep.conformance.specs import CROWDED, LARGE, SPECS, TAPS, TRAINED
 from lockstep.conformance.worker import Here
 from lockstep.discovery import REFERENCE
 
 SEED = 7
-ALL = SPECS | TAPS
+ALL = SPECS | TAPS | LARGE
 NUMPY = Here(REFERENCE, "float64")
 
 
 @cache
 def problem(spec: str) -> Problem:
-    """Weight noise for a few specs only: compiling for it takes long."""
-    drawn = draw(ALL[spec], SEED)
-    return drawn if spec in TRAINED else replace(drawn, weight_noise={})
+    """Weight noise for a few specs only: compiling for it takes long; for one on kernels alone, as runs."""
+    drawn = enlarged(draw(ALL[spec], SEED, spec in CROWDED), FACTORS.get(spec, {}))
+    noise = drawn.weight_noise if spec in TRAINED else {}
+    if spec == "three channels":
+        noise = {name: draws for name, draws in noise.items() if name.endswith("/kernel")}
+    return replace(drawn, weight_noise=noise)
 
 
 @cache

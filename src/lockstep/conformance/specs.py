@@ -85,14 +85,29 @@ TAPS = {
 }
 """Specs that end early or start late, for `logits` and `vjp`: feature maps and activation patterns."""
 
+LARGE = {
+    "large logits": SPECS["no convolution"],
+    "huge logits": SPECS["no convolution"],
+    "large gradients": SPECS["no convolution"],
+    "images of 0 to 255": SPECS["valid"],
+}
+"""Specs of before, on numbers far from 1 (`problem.FACTORS`): what clips or overflows is right near 1."""
+
 TRAINED = {
     "no convolution": Adam(learning_rate=1e-3),
     "classroom": Adam(learning_rate=1e-3),
     "strided": Adam(learning_rate=1e-3),
     "three channels": Adam(learning_rate=1e-3, b1=0.8, b2=0.99, eps=1e-4, form="paper"),
+    "large logits": Adam(learning_rate=1e-3),
+    "huge logits": Adam(learning_rate=1e-3),
+    # Where gradients are large, so is what a step does: small ones keep a run from magnifying its rounding.
+    "large gradients": Adam(learning_rate=1e-5),
+    "images of 0 to 255": Adam(learning_rate=1e-5),
 }
 """{spec that is also trained for some steps: its optimizer}: between them every kind of layer and both
 forms of Adam.  Training compiles anew, so not all of them are."""
+CROWDED = ("no convolution", "three channels")
+"""Specs that are also shown as many images as an attack and an evaluation show: without and with dropout."""
 
 _SWAPPED: dict[Layer, Layer] = {RELU: SWISH, MaxPool(size=2): AvgPool(size=2)}
 SMOOTH = _spec((28, 28, 1), *(_SWAPPED.get(layer, layer) for layer in SPECS["classroom"].layers))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from math import isinf
+from math import isinf, prod
 
 import numpy as np
 
-from lockstep.conformance import mistakes, reference
+from lockstep.conformance import mistakes, reference, training_mistakes
 from lockstep.conformance.certificate import Check, Diagnosis
-from lockstep.conformance.distance import distance_of, what_is_wrong
+from lockstep.conformance.distance import COARSE_PIXELS, OF_TRAINING, distance, distance_of, what_is_wrong
 from lockstep.conformance.localise import localise
-from lockstep.conformance.observe import ADAM, Observation, observe
-from lockstep.conformance.problem import Tensors
+from lockstep.conformance.observe import ADAM, ROUNDS, Observation, asked_before, observe
+from lockstep.conformance.problem import Problem, Tensors
 from lockstep.conformance.reference import ALL, NUMPY
 from lockstep.conformance.specs import TRAINED
 from lockstep.conformance.subject import Subject
@@ -29,14 +29,16 @@ MISSING = np.array(np.nan)
 LINES = {
     "dump ": "load, then dump",
     "logits": "logits",
-    "loss: ": "training loss",
+    "training loss": "training loss",
     "loss": "loss",
     "gradient": "weight gradients",
     "input gradient": "input gradient",
     "moment ": "Adam's moments",
     "travel: ": "travel",
+    "change by ": "nothing changed by questions",
 }
 """{how the name of a quantity starts: the line of the certificate that it counts for}."""
+EXACT = (LINES["dump "], LINES["change by "])
 
 
 @dataclass
@@ -102,9 +104,9 @@ def _checks(
             continue
         tier = "T3" if dtype == "float32" else "T2" if trained else "T1"
         line = next(text for start, text in LINES.items() if quantity.startswith(start))
-        limit = 0.0 if line == LINES["dump "] else min(LIMITS[tier] * allowance, WIDEST)
+        limit = 0.0 if line in EXACT else min(LIMITS[tier] * allowance, WIDEST)
         value = measured.get(quantity, MISSING)
-        far = distance_of(quantity, value, expected)
+        far = distance_of(quantity, value, expected, allowance > 1)
         problem = f": {what_is_wrong(value, expected)}" if quantity in measured else ": missing"
         yield (
             Check(
@@ -145,31 +147,113 @@ def _diagnose(
     subject: Subject, dtype: str, name: str, quantity: str, measured: Tensors, right: Tensors
 ) -> Diagnosis:
     """`quantity` is the first one out of step, in the order in which they depend on each other."""
-    if is_training(quantity):
-        kind, stage = quantity.split(": ")
-        found, expected = ({k: t.get(f"{k}: {stage}", MISSING) for k in KINDS} for t in (measured, right))
-        cause = mistakes.of_training(stage, kind, found, expected, TRAINED[name])
-        layer = "train_steps" if kind == "loss" else "Adam"
-        return Diagnosis(spec=name, layer=layer, quantity=f"{kind}, {stage}", cause=cause)
+    spec, problem, adam = ALL[name], reference.problem(name), TRAINED.get(name, ADAM)
+    kind, _, stage = quantity.partition(": ")
+    if kind in OF_TRAINING:
+        cause = NUMPY.call(training_mistakes.likeliest, spec, problem, adam, quantity, measured, right)
+        layer = "train_steps" if kind == OF_TRAINING[0] else "Adam"
+        where = "" if kind == OF_TRAINING[0] else _weights_off(spec, measured[quantity], right[quantity])
+        return Diagnosis(spec=name, layer=layer, quantity=f"{kind}, {stage}", weights=where, cause=cause)
+    if stage:
+        return _of_later_answer(name, quantity, measured, right)
     limit = min(LIMITS["T3" if dtype == "float32" else "T1"] * subject.allowance, WIDEST)
-    place = localise(subject.worker(dtype), NUMPY, ALL[name], reference.problem(name), limit)
+    exempt = COARSE_PIXELS if subject.allowance > 1 else 0.0
+    place = localise(subject.worker(dtype), NUMPY, spec, problem, limit, exempt)
     if place is None:
-        cause = WHOLE.get(quantity, "")
+        cause = _of_the_whole(spec, quantity, measured, right, limit)
+        if quantity.startswith("loss"):
+            return Diagnosis(
+                spec=name, layer="the loss", quantity=quantity.replace("loss", "value"), cause=cause
+            )
         return Diagnosis(spec=name, layer="the whole network", quantity=quantity, cause=cause)
     cause = mistakes.likeliest(place, _convolve)
-    return Diagnosis(spec=name, layer=place.node.name, quantity=place.quantity, cause=cause)
+    return Diagnosis(spec=name, layer=place.where, quantity=place.quantity, cause=cause)
 
 
-KINDS = ("loss", "moment m", "moment v", "travel")
-WHOLE = {
-    "input gradient, second call": "the pullback gives another answer when it is called again",
-    "logits": "without masks, dropout must be off",
-    "logits of vjp without dropout": "without masks, dropout must be off",
-    "logits of vjp": "vjp runs another forward pass than logits with masks",
-    "loss": "the loss is not the mean cross-entropy in nats of the logits with masks",
-    "loss with weight noise": "noise is not added to the weights that the loss is taken at",
-}
-"""Likeliest causes where every layer in its place is in step."""
+def _of_the_whole(spec: Spec, quantity: str, measured: Tensors, right: Tensors, limit: float) -> str:
+    """The likeliest cause where every layer in its place is in step; each is ruled in by another quantity."""
+
+    def right_is(other: str) -> bool:
+        return distance_of(other, measured.get(other, MISSING), right[other]) <= limit
+
+    match quantity:
+        case "logits" | "logits of vjp without dropout" if spec.dropouts and right_is(MASKED[quantity]):
+            return "without masks, dropout must be off"
+        case "logits of vjp" if right_is("logits with dropout" if spec.dropouts else "logits"):
+            return "vjp runs another forward pass than logits with masks"
+        case "input gradient":
+            latest = right["input gradient without dropout"]
+            if distance_of(quantity, measured[quantity], latest) <= limit:
+                return "a pullback is that of the latest vjp: it must stay that of its own images"
+        case "input gradient, second call" if right_is("input gradient"):
+            return "the pullback gives another answer when it is called again"
+        case "loss" if all(right_is(name) for name in right if name.startswith("gradient ")):
+            return "its gradients are in step: the number alone is not the mean cross-entropy in nats"
+        case "loss with weight noise" if right_is("loss"):
+            return "noise is not added to the weights that the loss is taken at"
+    return ""
+
+
+def _weights_off(spec: Spec, measured: np.ndarray, right: np.ndarray) -> str:
+    """Of a vector of all weights: those out of step, and the worst; "" where there is no telling."""
+    if measured.shape != right.shape or not np.isfinite(measured).all():
+        return ""
+    ends = np.cumsum([prod(shape) for shape in spec.weights.values()])[:-1]
+    parts = zip(spec.weights, np.split(measured, ends), np.split(right, ends), strict=True)
+    far = {name: distance(found, expected, floor=1e-300) for name, found, expected in parts}
+    late = [name for name in far if far[name] > LIMITS["T2"]]
+    worst = max(far, key=lambda name: far[name])
+    if late == [worst]:
+        return f"{worst} alone"
+    return f"{'all' if len(late) == len(far) else len(late)} weights, most in {worst}"
+
+
+def _of_later_answer(name: str, quantity: str, measured: Tensors, right: Tensors) -> Diagnosis:
+    """Of a question that was answered right before training."""
+    kind, _, stage = quantity.partition(": ")
+    spec, problem = ALL[name], reference.problem(name)
+    if kind.startswith("change by "):
+        call, cause = kind.removeprefix("change by "), "asking must change neither weights nor moments"
+        return Diagnosis(spec=name, layer=call, quantity=f"weights and moments, {stage}", cause=cause)
+    call = "loss_and_gradients" if kind.startswith(("loss", "gradient")) else "logits"
+    layer = "vjp" if "vjp" in kind or kind.startswith("input gradient") else call
+    return Diagnosis(
+        spec=name,
+        layer=layer,
+        quantity=f"{kind}, {stage}",
+        cause=_later_cause(spec, problem, quantity, measured, right),
+    )
+
+
+def _later_cause(spec: Spec, problem: Problem, quantity: str, measured: Tensors, right: Tensors) -> str:
+    kind, _, stage = quantity.partition(": ")
+    found, expected = measured.get(quantity, MISSING), right[quantity]
+    if "of two networks" in stage:
+        return "two networks of one process do not have weights of their own"
+    step = ROUNDS.get(stage.removeprefix("after "))
+    if step is not None and found.shape == expected.shape:
+        old = NUMPY.call(asked_before, spec, problem, step)
+        # Rounds are far apart, so an answer of the old weights is one to all digits.
+        if kind in old and distance_of(quantity, found, old[kind]) <= LIMITS["T2"]:
+            return "it answers with the weights that were there before training: its first call keeps them"
+    if " images, " in kind:
+        count = kind.split(" of ")[-1].split(" images")[0]
+        return f"it answers otherwise when it is shown {count} images at a time"
+    with_masks = MASKED.get(kind, "")
+    if (
+        spec.dropouts
+        and with_masks
+        and distance_of(
+            kind, measured.get(f"{with_masks}: {stage}", MISSING), right[f"{with_masks}: {stage}"]
+        )
+        <= LIMITS["T2"]
+    ):
+        return "without masks, dropout must be off, after training too"
+    return ""
+
+
+MASKED = {"logits": "logits with dropout", "logits of vjp without dropout": "logits of vjp"}
+"""{an answer without dropout: the same with it}."""
 
 
 def _convolve(spec: Spec, weights: Tensors, images: np.ndarray) -> np.ndarray:
