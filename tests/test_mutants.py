@@ -208,7 +208,7 @@ def test_only_the_input_gradient_sees_how_a_pool_breaks_ties(certify):
 def test_a_training_run_names_the_smaller_batch_that_it_parts_after(certify):
     (check,) = certify(FOLDER, "filled_up_with_repeats", "T4").checks
     assert check.verdict == "out of step"
-    assert check.note.endswith("on, after a batch of 32 images")
+    assert check.note.endswith("on, after a batch of 44 images")
 
 
 def test_a_device_without_float64_is_asked_for_large_logits_too(certify):

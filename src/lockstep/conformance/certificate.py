@@ -2,7 +2,7 @@
 
 T0  the same bits twice, and a fence that waits
 T1  float64, step 0: logits, loss, every weight gradient, input gradient
-T2  float64, twenty training steps: travel, moments, loss
+T2  float64, twenty training steps: travel, moments, loss; and all of T1 again after them
 T3  float32, step 0
 T4  float32, a network without kinks, 100 steps on digits: loss
 T5  the classroom's network, 500 steps on digits: travel, against the one-ulp band

@@ -17,7 +17,7 @@ from lockstep.report.runs import Results
 MEASURES = {
     "T0": "float32: a second process ends in the same bits, and `synchronize` waits until the work is done",
     "T1": "float64, before training: logits, loss, gradients by weights and by the input",
-    "T2": "float64, some training steps: loss, Adam's moments, weights",
+    "T2": "float64, some training steps: loss, Adam's moments, weights; then all of T1 again",
     "T3": "float32, before training: as T1",
     "T4": "float32, a network without kinks (swish, average pools): training loss",
     "T5": "hundreds of training steps of the classroom's network: weights",
