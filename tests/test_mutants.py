@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from lockstep.conformance import reference, step_zero, verify
+from lockstep.conformance import bits, reference, step_zero, verify
 from lockstep.conformance.certificate import Certificate
 
 FOLDER = Path(__file__).parent / "mutants"
@@ -205,10 +205,17 @@ def test_only_the_input_gradient_sees_how_a_pool_breaks_ties(certify):
     assert lines == {("T1", "input gradient")}
 
 
-def test_a_training_run_names_the_smaller_batch_that_it_parts_after(certify):
-    (check,) = certify(FOLDER, "filled_up_with_repeats", "T4").checks
-    assert check.verdict == "out of step"
+def test_a_training_run_names_the_smaller_batch_that_it_parts_after(certify, monkeypatch):
+    monkeypatch.setattr(bits, "SMOOTH_STEPS", 60)
+    check, asked = certify(FOLDER, "filled_up_with_repeats", "T4").checks
+    assert (check.verdict, asked.verdict) == ("out of step", "in step")
     assert check.note.endswith("on, after a batch of 44 images")
+
+
+def test_a_device_without_float64_is_asked_after_training_too(certify, monkeypatch):
+    """It has no T2."""
+    monkeypatch.setattr(bits, "SMOOTH_STEPS", 4)
+    assert late(certify(FOLDER, "dropout_after_training", "T4")) == {("T4", "logits after training")}
 
 
 def test_a_device_without_float64_is_asked_for_large_logits_too(certify):

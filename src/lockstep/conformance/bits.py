@@ -8,7 +8,9 @@ import numpy as np
 
 from lockstep.conformance import digits
 from lockstep.conformance.certificate import Check
-from lockstep.conformance.reference import smooth_losses
+from lockstep.conformance.distance import distance
+from lockstep.conformance.reference import NUMPY, smooth_losses
+from lockstep.conformance.step_zero import LIMITS, WIDEST
 from lockstep.conformance.subject import Subject
 from lockstep.conformance.worker import Worker
 
@@ -16,6 +18,8 @@ STEPS = 20
 LEFT = 0.1
 """Share of the work that may be left when `synchronize` returns; one that waits leaves next to nothing."""
 SMOOTH_STEPS, SMOOTH_LIMIT, SMOOTH_PIECES = 100, 2e-6, 4
+ASKED = 100
+"""Test images that are shown after training; their logits have the limit of T3."""
 
 
 def repeatable(subject: Subject) -> list[Check]:
@@ -66,15 +70,17 @@ def fence(subject: Subject) -> Check:
     )
 
 
-def smooth(subject: Subject) -> Check:
-    """T4: the largest difference of a step's loss, in nats."""
+def smooth(subject: Subject) -> list[Check]:
+    """T4: the largest difference of a step's loss, in nats; then logits by the weights that training left."""
     run = digits.experiment("smooth", "float32")
     worker, state = subject.worker("float32"), digits.start(run)
     losses, images = [], []
     size = SMOOTH_STEPS // SMOOTH_PIECES
     for piece in range(SMOOTH_PIECES):
         subject.advance(f"smooth network: to step {size * (piece + 1)}")
-        part = worker.call(digits.segment, subject.data, run, size * piece + 1, size * (piece + 1), state)
+        first, last = size * piece + 1, size * (piece + 1)
+        asked = ASKED if piece == SMOOTH_PIECES - 1 else 0
+        part = worker.call(digits.segment, subject.data, run, first, last, state, asked)
         losses.append(part.losses)
         images.append(part.images)
         state = part.state
@@ -82,13 +88,29 @@ def smooth(subject: Subject) -> Check:
     far, limit = float(apart.max()), SMOOTH_LIMIT * subject.allowance
     finite = np.isfinite(far)
     where = f"smooth network in {subject.precision}" if finite else "NaN or infinite"
-    return Check(
+    training = Check(
         tier="T4",
         quantity=f"loss, nats, {SMOOTH_STEPS} steps",
         measured=far if finite else None,
         limit=limit,
         verdict="in step" if far <= limit else "out of step",
         note=where + begins(~(apart <= limit), np.concatenate(images)),
+    )
+    return [training, _asked(subject, part)] if finite else [training]
+
+
+def _asked(subject: Subject, last: digits.Segment) -> Check:
+    """A device without float64 has no T2, so this is what it is asked of the weights of its own training."""
+    run = digits.experiment("smooth", "float64")
+    right = NUMPY.call(digits.logits, subject.data, run, last.state, ASKED)
+    far, limit = distance(last.logits, right), min(LIMITS["T3"] * subject.allowance, WIDEST)
+    return Check(
+        tier="T4",
+        quantity="logits after training",
+        measured=far if np.isfinite(far) else None,
+        limit=limit,
+        verdict="in step" if far <= limit else "out of step",
+        note=f"{ASKED} test digits, against NumPy with the same weights",
     )
 
 

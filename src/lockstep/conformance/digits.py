@@ -49,10 +49,17 @@ class Segment(NamedTuple):
     state: Tensors
     images: np.ndarray
     """In the batch of each step: int64 [steps]."""
+    logits: np.ndarray
+    """Of some test images by the last weights, dropout off: [asked, classes]."""
 
 
-def segment(make: Make, data: Path, run: Experiment, first: int, last: int, state: Tensors) -> Segment:
-    """The steps first to last of a run (counted from 1), from the state before them."""
+def segment(
+    make: Make, data: Path, run: Experiment, first: int, last: int, state: Tensors, asked: int = 0
+) -> Segment:
+    """The steps first to last of a run (counted from 1), from the state before them.
+
+    asked: the test images that are shown afterwards.
+    """
     backend, losses, images = make(run.spec, run.optimizer), [], []
     backend.load(state)
     for chunk in _chunks(load(data), run, first, last):
@@ -60,7 +67,9 @@ def segment(make: Make, data: Path, run: Experiment, first: int, last: int, stat
         losses.append(cross_entropy(logits, chunk.targets).mean(axis=-1))
         images.append(np.full(*logits.shape[:2]))
     backend.synchronize()
-    return Segment(np.concatenate(losses), backend.dump(), np.concatenate(images))
+    shown = load(data).transform(load(data).test.images[:asked], run.training.dtype)
+    logits = backend.logits(shown) if asked else np.empty((0, *run.spec.output_shape))
+    return Segment(np.concatenate(losses), backend.dump(), np.concatenate(images), logits)
 
 
 def start(run: Experiment, nudge: int | None = None) -> Tensors:
@@ -80,6 +89,13 @@ def bits(make: Make, data: Path, run: Experiment, steps: int) -> str:
     for name in sorted(state):
         digest.update(name.encode() + np.ascontiguousarray(state[name]).tobytes())
     return digest.hexdigest()
+
+
+def logits(make: Make, data: Path, run: Experiment, weights: Tensors, count: int) -> np.ndarray:
+    """Of the first test images by these weights, dropout off: [count, classes]."""
+    backend, dataset = make(run.spec, run.optimizer), load(data)
+    backend.load(weights)
+    return backend.logits(dataset.transform(dataset.test.images[:count], run.training.dtype))
 
 
 class Waiting(NamedTuple):

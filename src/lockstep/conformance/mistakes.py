@@ -145,9 +145,11 @@ def _loss(place: Place, z: np.ndarray, t: np.ndarray) -> Iterator[Guess]:
     yield "the loss is summed over the batch, not averaged", p - t
     yield "the loss is in bits, not in nats", (p - t) / n / np.log(2)
     over_images = _softmax(z.T).T
+    shifted = np.exp(z - z.max(axis=1, keepdims=True))
     across = "the softmax goes over the images of a batch, not over the classes"
     yield across, (over_images * t.sum(axis=0) - t) / n
     yield across, (over_images - t) / n
+    yield across, (shifted / shifted.sum(axis=0) - t) / n
     yield "the softmax is taken twice: the loss gets probabilities", _by_logits(p, _softmax(p) - t) / n
     yield "targets are rounded to float16", (p - t.astype(np.float16)) / n
     yield "of a target the largest share alone counts", (p - np.eye(classes)[t.argmax(axis=1)]) / n

@@ -211,7 +211,7 @@ def _in_float32(request: Request, subject: Subject) -> Found:
     tier = "T4"
     try:
         if "T4" in request.tiers:
-            found.checks.append(bits.smooth(subject))
+            found.checks += bits.smooth(subject)
         tier = "T0"
         if "T0" in request.tiers:
             found.checks += [*bits.repeatable(subject), bits.fence(subject)]
