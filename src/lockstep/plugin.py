@@ -6,6 +6,7 @@
     runs_on = ("cpu", "gpu")                       the devices; only "cpu" where nothing is said
     options = {"compile": (False, True)}           what variants may choose: allowed values, the default first
     gpu_only = {"precision": ("tf32",)}            values of options that need a GPU
+    no_space = {"compile": (True,)}                those that cannot work where the path of Python has a space
     switches = ("MINE_CPU_KERNELS",)               environment variables that change its bits or its speed
 
 `requirements.txt` beside it lists the distributions that it needs, `requirements-gpu.txt` those that it needs
@@ -17,6 +18,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import sys
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -46,6 +48,7 @@ class Said(Settings):
     runs_on: tuple[str, ...] = ("cpu",)
     options: dict[Option, Values] = Field(default={})
     gpu_only: dict[Option, Values] = Field(default={})
+    no_space: dict[Option, Values] = Field(default={})
     switches: tuple[str, ...] = ()
 
 
@@ -99,6 +102,10 @@ class Plugin:
         for option, values in self.said.gpu_only.items():
             if device == "cpu" and self.options.get(option) in values:
                 return f"{option}={self.options[option]} is of GPUs"
+        for option, values in self.said.no_space.items():
+            if " " in sys.prefix and self.options.get(option) in values:
+                choice = _spelled(option, self.options[option])
+                return f"{choice} cannot work where Python's path has a space ({sys.prefix}): move it"
         return self.missing(device)
 
     def missing(self, device: str = "cpu") -> str | None:

@@ -16,7 +16,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's <malloc.
 
 
 def prepare() -> None:
-    """Let the experiment and the backend alone decide (`switches`), and keep freed memory for the next step."""
+    """Let experiment and backend alone decide (`switches`), and keep freed memory for the next step."""
     switches.drop()
     # A training step frees and takes the same megabytes again.  glibc hands them back to the kernel in
     # between, and getting them again costs up to a third of a step.  The heaps of other threads ignore the

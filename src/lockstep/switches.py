@@ -1,9 +1,9 @@
 """Environment variables by which libraries compute otherwise, or faster, behind a program's back.
 
-Of the families that numerical libraries read, all are dropped before a framework is imported: threads, dtypes,
-precision and compilers are what the experiment and the backend say.  Kept are those that choose a processor's
-kernels, as some hosts need them.  They change last bits and speed, so they are part of what a result was made
-with: its identity and its environment.
+Of the families that numerical libraries read, all are dropped before a framework is imported: threads,
+dtypes, precision and compilers are what the experiment and the backend say.  Kept are those that choose a
+processor's kernels, as some hosts need them.  They change last bits and speed, so they are part of what a
+result was made with: of its identity and its environment.
 """
 
 from __future__ import annotations
