@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from lockstep import cell as cells
 from lockstep import config as configs
 from lockstep import discovery, switches
 from lockstep.conformance.worker import Worker
@@ -19,6 +21,7 @@ from lockstep.identity import attack_hash, cell_hash, conformance_hash
 from lockstep.optimizer import Adam
 from lockstep.spec import Activation, Conv2D, Dense, Flatten, MaxPool, Spec
 from lockstep.speed.request import of_config
+from lockstep.training import Watcher
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = {
@@ -103,7 +106,7 @@ def test_a_process_that_the_command_line_starts_has_none_of_them(monkeypatch, tm
     code = "import os; from lockstep import process; process.prepare(); print(' '.join(os.environ))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     left = set(done.stdout.split())
-    assert not left & HOSTILE.keys()
+    assert left & HOSTILE.keys() == {"KERAS_BACKEND"}
     assert left >= {"OPENBLAS_CORETYPE", "KERAS_HOME", "PATH"}
 
 
@@ -127,3 +130,33 @@ def test_what_chooses_kernels_makes_another_run_certificate_and_timing(name, mon
     assert discovery.find(cell.backend).switches[name] == "another"
     monkeypatch.setenv(name, "")
     assert hashes() == without, "nothing chosen is as not set"
+
+
+def test_a_run_says_what_chose_its_kernels_in_identity_and_environment(monkeypatch, tmp_path):
+    content = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
+    base = content["base"] | {"model": {"layers": [{"kind": "flatten"}, {"kind": "dense", "units": 10}]}}
+    base["data"] = {"train_size": 100}
+    text = {"results": str(tmp_path / "results"), "reports": str(tmp_path / "reports"), "seeds": [0]}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(text | {"base": base, "experiments": {"a": {}}}))
+    monkeypatch.setenv("NPY_DISABLE_CPU_FEATURES", "AVX512F")
+    config = configs.load(tmp_path / "c.yaml")
+    cell = config.cell("a", "numpy", "cpu", 0)
+    cells.run(config, cell, Watcher())
+    made = json.loads((config.folder(cell) / "provenance.json").read_text())
+    for place in (made["identity"]["switches"], made["environment"]):
+        assert place["NPY_DISABLE_CPU_FEATURES"] == "AVX512F"
+    assert cells.made_by(config, cell) == cell_hash(cell)
+    monkeypatch.delenv("NPY_DISABLE_CPU_FEATURES")
+    assert cells.made_by(config, cell) != cell_hash(cell)
+
+
+def test_a_plugin_names_switches_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("MINE_KERNELS", "fast")
+    (tmp_path / "backend.py").write_text('api = 1\nswitches = ("MINE_KERNELS", "MINE_OTHER")\n')
+    mine = discovery.Plugin("mine", tmp_path)
+    assert mine.switches == switches.kept() | {"MINE_KERNELS": "fast"}
+    (tmp_path / "backend.py").write_text('api = 1\nswitches = ("MINE_KERNELS", "JAX_ENABLE_X64")\n')
+    assert discovery.Plugin("mine", tmp_path).problem == (
+        f"{tmp_path / 'backend.py'}: switches: JAX_ENABLE_X64 is dropped before a plugin starts; "
+        "set what it means in backend.py"
+    )

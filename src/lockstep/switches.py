@@ -28,8 +28,11 @@ KERNELS = (
     *("ATEN_CPU_CAPABILITY", "TF_ENABLE_ONEDNN_OPTS", "GLIBC_TUNABLES"),
 )
 """Which processor's kernels a library takes: kept."""
-PLACES = ("KERAS_HOME", "TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR", "CUPY_CACHE_DIR")
-"""Where something lies, and not what is computed: kept, and no part of a result."""
+HARMLESS = (
+    *("KERAS_HOME", "TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR", "CUPY_CACHE_DIR"),  # where something lies
+    "KERAS_BACKEND",  # what an export runs on; the keras plugin says its own
+)
+"""Kept, and no part of a result."""
 
 
 @cache
@@ -40,7 +43,7 @@ def drop() -> None:
 
 
 def dropped(name: str) -> bool:
-    return name.startswith(FAMILIES) and name not in (*KERNELS, *PLACES)
+    return name.startswith(FAMILIES) and name not in (*KERNELS, *HARMLESS)
 
 
 def kept(more: Iterable[str] = ()) -> dict[str, str]:
