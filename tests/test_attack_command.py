@@ -91,6 +91,19 @@ def test_the_command_measures_what_the_attacks_do(cell, tmp_path):
     assert again.read_text() == path.read_text()
 
 
+def test_an_l2_attack_takes_lengths_and_stands_beside_noise_of_the_same(cell, tmp_path):
+    path = tmp_path / "attacked.json"
+    run = command(cell, "--attack", "pgd_l2", "--images", 60, "--json", path, "--eps", 0.3, 1.5)
+    assert run.returncode == 0, run.stderr
+    assert "warning" not in run.stdout
+    assert "of l2, eps is the length of the whole change" in run.stdout
+    content = json.loads(path.read_text())
+    accuracies = {(row["attack"], row["eps"]): row["accuracy"] for row in content["accuracies"]}
+    assert set(accuracies) == {(name, eps) for name in ("pgd_l2", "uniform_noise_l2") for eps in (0.3, 1.5)}
+    assert all(check["passed"] for check in content["checks"])
+    assert sum(check["name"] == "an attack is more than noise" for check in content["checks"]) == 2
+
+
 def test_a_number_that_cannot_be_trusted_comes_with_a_warning(cell, tmp_path, monkeypatch):
     """Networks that fool our attacks are hard to come by, so here the numbers are made up."""
     accuracies = {("fgsm", 0.1): 0.3, ("pgd", 0.1): 0.5, ("uniform_noise", 0.1): 0.4}
@@ -112,7 +125,8 @@ def test_a_number_that_cannot_be_trusted_comes_with_a_warning(cell, tmp_path, mo
     ("arguments", "message"),
     [
         (["--attack", "fgms"], "unknown attack 'fgms'; known: fgsm, bim, pgd"),
-        (["--eps", "1.5"], "eps: found 1.5, expected a number, 0 to 1"),
+        (["--eps", "1.5"], "fgsm: eps: found 1.5, expected a number, 0 to 1"),
+        (["--attack", "fgsm", "--attack", "pgd_l2", "--eps", "1.5"], "in l2 eps is a length, and may"),
     ],
 )
 def test_what_is_wrong_is_one_line(cell, arguments, message):

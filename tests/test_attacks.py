@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from lockstep.attacks import balls, honesty
 from lockstep.attacks.corruptions import CORRUPTIONS, Scale
 from lockstep.attacks.gradient import FGSM, PGD
 from lockstep.attacks.losses import COTANGENTS, cross_entropy, lead, margin, uphill
+from lockstep.attacks.named import NAMED, named
 from lockstep.attacks.noise import GaussianNoise, SaltAndPepper, UniformNoise
 from lockstep.attacks.patch import Patch, Placement, Sticker
 from lockstep.attacks.patterns import MaximumActivation, Pattern, Universal, pictures
@@ -45,6 +47,7 @@ BUDGETED = [
     Universal(0.2, steps=3),
     MaximumActivation(1, 0.2, steps=3),
     UniformNoise(0.2),
+    UniformNoise(1.5, "l2"),
     GaussianNoise(0.2),
     SaltAndPepper(0.2),
 ]
@@ -238,9 +241,7 @@ def test_without_a_budget_nothing_changes(attack):
 def test_the_budget_is_kept(attack):
     images, labels = problem()
     change = attack(victim(), images, labels).astype(np.float64) - images
-    sizes = (
-        np.linalg.norm(change.reshape(5, -1), axis=1) if name(attack).startswith("PGD l2") else np.abs(change)
-    )
+    sizes = np.linalg.norm(change.reshape(5, -1), axis=1) if " l2" in name(attack) else np.abs(change)
     assert sizes.max() <= attack.eps + 3 * ROUNDING
 
 
@@ -446,6 +447,18 @@ def test_a_check_allows_just_what_it_says():
     assert not honesty.steps_suffice(0.2, 0.17).passed
 
 
+def test_an_attack_is_held_against_noise_of_its_own_norm():
+    found = honesty.checks({("pgd_l2", 0.3): 0.9, ("uniform_noise", 0.3): 0.5}, 10)
+    assert [check.name for check in found] == ["success grows with eps"]
+    found = honesty.checks({("pgd_l2", 0.3): 0.9, ("uniform_noise_l2", 0.3): 0.5}, 10)
+    assert [(check.attack, check.passed) for check in found] == [("pgd_l2", True), ("pgd_l2", False)]
+    assert set(honesty.AIMED) | set(honesty.CONTROLS.values()) <= set(NAMED)
+    for eps, aimed in product((0.5, 3.0), honesty.AIMED):
+        if eps <= balls.LIMITS[honesty.AIMED[aimed]]:  # whatever an attack takes, its control takes
+            named(aimed, eps, 3)
+            named(honesty.CONTROLS[honesty.AIMED[aimed]], eps, 3)
+
+
 def test_what_was_not_measured_is_not_checked():
     without = honesty.checks({(honesty.TWICE, 0.1): 0.5, (honesty.FLOAT32, 0.1): 0.5, ("bim", 0.1): 0.5}, 10)
     assert [check.name for check in without] == ["success grows with eps"]
@@ -508,6 +521,9 @@ def test_a_check_fails_and_says_why(check, detail):
         (lambda: PGD(0.1, order="none"), "order: found 'none'"),
         (lambda: PGD(0.1, loss="hinge"), "loss: no loss 'hinge'; there are: cross_entropy, margin"),
         (lambda: UniformNoise(2), "eps: found 2"),
+        (lambda: UniformNoise(-1, "l2"), "eps: found -1, expected a number, 0 or more"),
+        (lambda: UniformNoise(1, "l0"), "norm: no norm 'l0'"),
+        (lambda: named("pgd", 1.5, 3), "pgd: eps: found 1.5, .* in l2 eps is a length"),
         (lambda: Universal(2), "eps: found 2"),
         (lambda: Scale(0), "factor: found 0"),
         (

@@ -18,7 +18,18 @@ from fake_results import plain, project, table
 
 from lockstep.config import Config
 from lockstep.report import build, runs
-from lockstep.report.speed import accuracy, batch_sizes, dots, files, lead, peers, scaling, values
+from lockstep.report.speed import (
+    accuracy,
+    batch_sizes,
+    dots,
+    files,
+    lead,
+    peers,
+    scaling,
+    setting,
+    share,
+    values,
+)
 from lockstep.report.speed.timings import Timing, Timings
 from lockstep.results import write_json
 from lockstep.speed import rows, summary
@@ -201,6 +212,16 @@ def test_peers_disturbed_rounds_and_the_machine_are_told(config: Config):
     assert "2 of 3 rounds with 1 thread were disturbed." in details
     assert "Whole epochs, on Made <up> & Sons CPU, 2 cores" in details
     assert "No time here is a property of a framework." in details
+
+
+def test_what_chose_kernels_is_named(config: Config):
+    made = timed(config, 1, CLEAR) | {"switches": {"OPENBLAS_CORETYPE": "Haswell", "MKL_CBWR": "AVX2"}}
+    both = "OPENBLAS_CORETYPE=Haswell, MKL_CBWR=AVX2"
+    assert f"the kernels of some libraries, which changes their speed: {both}." in said(config, made)[1]
+    found = setting.grid(timings(config, made))
+    assert ("switches of the environment", both) in found.groups[0].rows
+    assert "the kernels of this processor" in share.figure(timings(config, made)).caption
+    assert "switches" not in said(config, made | {"switches": {}})[1]
 
 
 def test_the_page_says_what_disturbed_and_what_is_absent(page: str):

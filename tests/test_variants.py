@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
 
@@ -139,6 +140,19 @@ def test_a_config_names_the_options_that_there_are(mine, monkeypatch, request):
         load(config_of(mine, monkeypatch, text))
 
 
+def test_a_choice_that_needs_a_path_without_spaces_says_so(mine, monkeypatch, request):
+    request.addfinalizer(discovery.plugins.cache_clear)
+    file = mine / "backends/mine/backend.py"
+    file.write_text(file.read_text().replace("options =", 'no_space = {"wrong": (True,)}\noptions ='))
+    config_of(mine, monkeypatch, SMALL)
+    monkeypatch.setattr(sys, "prefix", "/home/me/my work/.venv")
+    reason = "wrong cannot work where Python's path has a space (/home/me/my work/.venv): move it"
+    assert discovery.find("mine+wrong").unusable("cpu") == reason
+    assert discovery.find("mine").unusable("cpu") is None
+    monkeypatch.setattr(sys, "prefix", "/home/me/work/.venv")
+    assert discovery.find("mine+wrong").unusable("cpu") is None
+
+
 torch = pytest.mark.skipif(
     discovery.find("torch").missing() is not None, reason=f"torch: {discovery.find('torch').missing()}"
 )
@@ -158,6 +172,10 @@ def test_torch_in_other_layouts_and_precisions(name, tiers, digits):
 
 
 @torch
+@pytest.mark.skipif(
+    discovery.find("torch+compile").unusable("cpu") is not None,
+    reason=f"torch+compile: {discovery.find('torch+compile').unusable('cpu')}",
+)
 def test_torch_compiled_computes_the_same_run(digits, worker):
     """In float64, with dropout and a smaller last batch; all of T1 and T2 compile for minutes."""
     run = runs.experiment("real", "float64")

@@ -19,6 +19,16 @@ runs_on = ("cpu", "gpu")
 
 DETERMINISTIC = "--xla_gpu_exclude_nondeterministic_ops=true --xla_gpu_autotune_level=0"
 """Nothing that adds in an order of its own, and no kernel chosen by how fast it happened to run."""
+PINNED = {
+    "jax_default_matmul_precision": "highest",  # no TF32, in convolutions neither
+    "jax_numpy_rank_promotion": "allow",
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_disable_jit": False,
+    "jax_debug_nans": False,  # a diverged run is a result
+    "jax_debug_infs": False,
+    "jax_disable_most_optimizations": False,
+}
+"""What a notebook may have set otherwise, before this backend came."""
 FUNCTIONS = {"relu": jax.nn.relu, "swish": jax.nn.silu, "tanh": jnp.tanh}
 
 
@@ -28,8 +38,8 @@ class JaxBackend(Backend):
         flags = os.environ.get("XLA_FLAGS", "")
         if device == "gpu" and deterministic and DETERMINISTIC not in flags:
             os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC}".strip()
-        jax.config.update("jax_enable_x64", dtype == "float64")
-        jax.config.update("jax_default_matmul_precision", "highest")  # no TF32, in convolutions neither
+        for name, value in {**PINNED, "jax_enable_x64": dtype == "float64"}.items():
+            jax.config.update(name, value)
         self.require(device)
         self.spec, self.optimizer, self.dtype = spec, optimizer, np.dtype(dtype)
         self.device = jax.devices(device)[0]

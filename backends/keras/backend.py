@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from lockstep.backend import Backend
+from lockstep.errors import LockstepError
 from lockstep.spec import Activation, AvgPool, Conv2D, Dense, Dropout, Flatten, MaxPool
 
 api = 1
@@ -29,7 +30,7 @@ class KerasBackend(Backend):
             os.environ["TF_DETERMINISTIC_OPS"] = "1"  # says so in `environment`
             tf.config.experimental.enable_op_determinism()
         self.require(device)
-        keras.config.set_floatx(dtype)
+        self._pin(dtype)
         self.spec, self.optimizer, self.dtype = spec, optimizer, tf.as_dtype(dtype)
         self.device = f"/{device.upper()}:0"
         with tf.device(self.device):
@@ -48,6 +49,16 @@ class KerasBackend(Backend):
             tf.function(body, autograph=False, reduce_retracing=True)
             for body in (self._all_steps, self._forward, self._pullback, self._loss_and_gradients)
         )
+
+    @staticmethod
+    def _pin(dtype):
+        """What `keras.json` in a person's home may say otherwise, or a notebook before."""
+        if keras.config.backend() != "tensorflow":
+            wrong = f"keras was imported with its {keras.config.backend()} backend"
+            raise LockstepError(f"{wrong}, and this plugin needs tensorflow's: restart the process")
+        keras.config.set_floatx(dtype)
+        keras.config.set_dtype_policy(dtype)
+        keras.config.set_image_data_format("channels_last")
 
     def load(self, state):
         for name, weight in self.weights.items():
@@ -118,7 +129,8 @@ class KerasBackend(Backend):
             "gpus": str(len(tf.config.list_physical_devices("GPU"))),
             "TF_DETERMINISTIC_OPS": os.environ.get("TF_DETERMINISTIC_OPS", ""),
             "jit_compile": "Adam, on a CPU",
-            "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+            "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+            "image_data_format": keras.config.image_data_format(),
             "tf32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
         }
 

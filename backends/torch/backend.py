@@ -30,6 +30,7 @@ options = {
     "precision": ("float32", "tf32", "bf16"),
 }
 gpu_only = {"precision": ("tf32",)}
+no_space = {"compile": (True,)}  # TorchInductor gives a linker paths without quotes
 
 FUNCTIONS = {"relu": F.relu, "swish": F.silu, "tanh": torch.tanh}
 FEW = 4

@@ -48,6 +48,7 @@ def prepare(images: np.ndarray, labels: np.ndarray, threads: int) -> Peer:
     # Before TensorFlow does anything else: its pools cannot be resized later.
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+    keras.config.set_image_data_format("channels_last")  # as its guides have it, whatever ~/.keras says
     keras.utils.set_random_seed(0)
     inputs = scaled(images)
     model = network()

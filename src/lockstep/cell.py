@@ -203,7 +203,7 @@ def _provenance(
     return {
         "identity": identity(cell),
         "cell_hash": cell_hash(cell),
-        "environment": dict(backend_class.environment()),
+        "environment": {**backend_class.environment(), **discovery.find(cell.backend).switches},
         "machine": provenance.machine(its_gpu),
         "git": provenance.git(),
         "times": times,

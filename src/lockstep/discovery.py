@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from lockstep import switches
 from lockstep.backend import API, Backend
 from lockstep.errors import LockstepError
 from lockstep.plugin import Plugin, variant
@@ -126,6 +127,7 @@ def _import(plugin: Plugin) -> ModuleType:
     name = f"lockstep_backend_{plugin.family}"
     if name in sys.modules:
         return sys.modules[name]
+    switches.drop()  # frameworks read theirs when they are imported
     # Loaded as a package, so that backend.py can say `from .layers import ...`.
     spec = importlib.util.spec_from_file_location(
         name, plugin.folder / "backend.py", submodule_search_locations=[str(plugin.folder)]

@@ -13,6 +13,9 @@ REMEDIES = {
     errno.EEXIST: f"a file stands where a folder is needed: move it away, {AGAIN}",
 }
 
+LONGEST = 400
+"""Characters of an error of others; a traceback has the rest."""
+
 
 class LockstepError(Exception):
     """Something a person can mend, in one line.
@@ -31,4 +34,6 @@ def one_line(error: BaseException) -> str:
         text = f"{place}{error.strerror or error}; {REMEDIES.get(error.errno or 0, 'check this path')}"
     else:
         text = f"{type(error).__name__}: {error}"
-    return " ".join(text.split())
+    line = " ".join(text.split())
+    foreign = not isinstance(error, LockstepError)  # some put all that a compiler said into theirs
+    return f"{line[:LONGEST]} ..." if foreign and len(line) > LONGEST else line

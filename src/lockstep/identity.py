@@ -1,7 +1,8 @@
 """What makes two cells the same run: a hash of everything that can change its results.
 
-Settings, data, seed, the harness modules on the training path, the backend's folder and the versions
-of its requirements.  Reports and the command line are left out: a new stylesheet retrains nothing.
+Settings, data, seed, the harness modules on the training path, the backend's folder, the versions of its
+requirements, and the environment's switches that choose kernels.  Reports and the command line are left out:
+a new stylesheet retrains nothing.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ TRAINING_PATH = (
     "results",
     "settings",
     "spec",
+    "switches",
     "training",
     "yaml_files",
 )
@@ -83,6 +85,7 @@ def identity(cell: Cell) -> dict[str, Any]:
             **source.versions,
             **plugin.versions(cell.device),
         },
+        "switches": plugin.switches,
     }
 
 
@@ -124,6 +127,7 @@ def conformance_hash(backend: str, device: str, tiers: Sequence[str], steps: int
         "statistics": _hash(package, [package / "statistics.py"]),
         "plugins": [folder_hash(plugin.folder), folder_hash(reference.folder)],
         "versions": {**reference.versions(), **plugin.versions(device)},
+        "switches": {**reference.switches, **plugin.switches},
     }
     return _digest(parts)
 
@@ -171,6 +175,7 @@ def speed_hash(
             "numpy": version("numpy"),
             **{name: version for plugin in plugins for name, version in plugin.versions(device).items()},
         },
+        "switches": {name: value for plugin in plugins for name, value in plugin.switches.items()},
     }
     return _digest(parts)
 

@@ -224,8 +224,8 @@ class Run:
         """Images changed so that this network gets them wrong, and how often it still gets them right.
 
         name: fgsm, bim, pgd, pgd_margin, pgd_l2, mifgsm or universal, or noise to compare them with:
-        uniform_noise, gaussian_noise, salt_and_pepper; docs/attacks.md explains them.
-        eps: how far a pixel in [0, 1] may move (of pgd_l2: how long the whole change may be).
+        uniform_noise, uniform_noise_l2, gaussian_noise, salt_and_pepper; docs/attacks.md explains them.
+        eps: how far a pixel in [0, 1] may move (of l2: how long the whole change may be).
         images, labels: what is attacked, and its true classes; by default n test images all over the set.
         steps: of the attacks that have several; seed: of random starts and noise.
         Raises LockstepError for an unknown name or a value that an attack refuses.

@@ -6,6 +6,8 @@
     runs_on = ("cpu", "gpu")                       the devices; only "cpu" where nothing is said
     options = {"compile": (False, True)}           what variants may choose: allowed values, the default first
     gpu_only = {"precision": ("tf32",)}            values of options that need a GPU
+    no_space = {"compile": (True,)}                those that cannot work where the path of Python has a space
+    switches = ("MINE_CPU_KERNELS",)               environment variables that change its bits or its speed
 
 `requirements.txt` beside it lists the distributions that it needs, `requirements-gpu.txt` those that it needs
 beside them on a GPU.
@@ -16,6 +18,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import sys
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -24,6 +27,7 @@ from typing import Annotated, Any
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import Field
 
+from lockstep import switches
 from lockstep.backend import API, ROUNDOFF
 from lockstep.errors import LockstepError
 from lockstep.settings import Settings
@@ -44,6 +48,8 @@ class Said(Settings):
     runs_on: tuple[str, ...] = ("cpu",)
     options: dict[Option, Values] = Field(default={})
     gpu_only: dict[Option, Values] = Field(default={})
+    no_space: dict[Option, Values] = Field(default={})
+    switches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,11 @@ class Plugin:
         """Of the arithmetic of float32 runs: one of `backend.ROUNDOFF`."""
         return str(self.options.get("precision", "float32"))
 
+    @property
+    def switches(self) -> dict[str, str]:
+        """{variable: value} of the environment's switches that are set here: a part of its results."""
+        return switches.kept(self.said.switches)
+
     def unusable(self, device: str) -> str | None:
         """Why no cell of this backend can run on a device, found without importing; None if it can."""
         if self.problem:
@@ -91,6 +102,10 @@ class Plugin:
         for option, values in self.said.gpu_only.items():
             if device == "cpu" and self.options.get(option) in values:
                 return f"{option}={self.options[option]} is of GPUs"
+        for option, values in self.said.no_space.items():
+            if " " in sys.prefix and self.options.get(option) in values:
+                choice = _spelled(option, self.options[option])
+                return f"{choice} cannot work where Python's path has a space ({sys.prefix}): move it"
         return self.missing(device)
 
     def missing(self, device: str = "cpu") -> str | None:
@@ -176,6 +191,10 @@ def _said(file: Path) -> Said:
     said = validate(Said, values, str(file))
     if taken := {"device", "dtype", "threads", "deterministic"} & set(said.options):
         raise LockstepError(f"{file}: options: {taken.pop()!r} is an argument of the contract; rename it")
+    if gone := list(filter(switches.dropped, said.switches)):
+        raise LockstepError(
+            f"{file}: switches: {gone[0]} is dropped before a plugin starts; set what it means in backend.py"
+        )
     for precision in said.options.get("precision", ()):
         if precision not in ROUNDOFF:
             known = ", ".join(ROUNDOFF)

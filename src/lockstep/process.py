@@ -6,15 +6,8 @@ import contextlib
 import ctypes
 import os
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "GOTO_NUM_THREADS",
-    "NPROC",
-)
+from lockstep import switches
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 """What CUDA, and so each of the frameworks, takes for all the GPUs there are."""
 HIDDEN, ALL = "LOCKSTEP_HIDDEN_DEVICES", "all"
@@ -23,9 +16,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's <malloc.
 
 
 def prepare() -> None:
-    """Let the experiment alone decide about threads, and keep freed memory for the next step."""
-    for name in THREAD_VARIABLES:
-        os.environ.pop(name, None)  # a job runner exports them; the backend sets its own number
+    """Let experiment and backend alone decide (`switches`), and keep freed memory for the next step."""
+    switches.drop()
     # A training step frees and takes the same megabytes again.  glibc hands them back to the kernel in
     # between, and getting them again costs up to a third of a step.  The heaps of other threads ignore the
     # first two settings, so all share the main one.  Other C libraries lack the call.
@@ -38,6 +30,7 @@ def prepare() -> None:
 
 def share_gpu() -> None:
     """Before a framework is imported in one of several processes on a GPU: take memory as it is needed."""
+    switches.drop()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 

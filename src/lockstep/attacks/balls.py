@@ -5,12 +5,28 @@ Images are float32 [n, H, W, C].  "linf" limits every pixel, "l2" the length of 
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
 
+from lockstep.errors import LockstepError
+
 Norm = Literal["linf", "l2"]
 Order = Literal["project_then_clip", "clip_then_project"]
+LIMITS: dict[Norm, float] = {"linf": 1, "l2": math.inf}
+"""The largest radius that says something: no pixel of the box can move by more than 1."""
+
+
+def check(norm: Norm, eps: float) -> None:
+    """Raise LockstepError unless there is such a norm, and eps can be the radius of its ball."""
+    if norm not in LIMITS:
+        raise LockstepError(f"norm: no norm {norm!r}; there are: {', '.join(LIMITS)}")
+    if not (0 <= eps <= LIMITS[norm] and math.isfinite(eps)):
+        wanted = (
+            "0 or more" if norm == "l2" else "0 to 1: no pixel moves by more; in l2 eps is a length, and may"
+        )
+        raise LockstepError(f"eps: found {eps!r}, expected a number, {wanted}")
 
 
 def steepest(norm: Norm, gradient: np.ndarray) -> np.ndarray:

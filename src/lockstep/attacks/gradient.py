@@ -34,7 +34,7 @@ class FGSM:
     targeted: bool = False
 
     def __post_init__(self) -> None:
-        require("eps", self.eps, 0, 1)
+        balls.check("linf", self.eps)
         uphill(self.loss, self.targeted)
 
     def __call__(
@@ -67,13 +67,11 @@ class PGD:
     order: Order = "project_then_clip"
 
     def __post_init__(self) -> None:
-        if self.norm not in ("linf", "l2"):
-            raise LockstepError(f"norm: no norm {self.norm!r}; there are: linf, l2")
+        balls.check(self.norm, self.eps)
         if self.order not in ("project_then_clip", "clip_then_project"):
             raise LockstepError(
                 f"order: found {self.order!r}, expected project_then_clip or clip_then_project"
             )
-        require("eps", self.eps, 0, *([1] if self.norm == "linf" else []))
         require("steps", self.steps, 0)
         require("relative_step", self.relative_step or 0, 0)
         require("restarts", self.restarts, 1)

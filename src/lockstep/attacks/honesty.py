@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lockstep.attacks.balls import Norm
+
 SLACK = 0.01
 """By which accuracies may fall on the wrong side: some images near a boundary are luck."""
 SETTLED = 0.02
@@ -22,12 +24,15 @@ SATURATED = 1e-6
 ROUNDING = 1e-9
 """Of shares: 0.2 - 0.18 is a little more than 0.02, and must not fail for that."""
 
-CONTROL = "uniform_noise"
-"""The noise that attacks must beat, at every eps."""
+CONTROLS: dict[Norm, str] = {"linf": "uniform_noise", "l2": "uniform_noise_l2"}
+"""The noise that attacks must beat, at every eps: of their norm, as an l2 length is no bound on a pixel."""
 TWICE, FLOAT32, LARGE = "pgd_twice", "fgsm_float32", 1.0
 """PGD with twice the steps, FGSM with the loss in float32, and an eps that allows any image."""
-AIMED = ("fgsm", "bim", "pgd", "pgd_margin", "pgd_l2", "mifgsm", "universal")
-"""Attacks that look at the network."""
+AIMED: dict[str, Norm] = {
+    **dict.fromkeys(("fgsm", "bim", "pgd", "pgd_margin", "mifgsm", "universal"), "linf"),
+    "pgd_l2": "l2",
+}
+"""Attacks that look at the network, and what their eps limits."""
 
 
 class Check(NamedTuple):
@@ -50,10 +55,11 @@ def checks(accuracies: Mapping[tuple[str, float], float], classes: int) -> list[
     curves: dict[str, dict[float, float]] = {}
     for (name, eps), accuracy in accuracies.items():
         curves.setdefault(name, {})[eps] = accuracy
-    noise, fgsm, pgd = (curves.get(name, {}) for name in (CONTROL, "fgsm", "pgd"))
+    fgsm, pgd = (curves.get(name, {}) for name in ("fgsm", "pgd"))
     found = []
     for name, curve in curves.items():
         if name in AIMED:
+            noise = curves.get(CONTROLS[AIMED[name]], {})
             both = [eps for eps in curve if eps in noise]
             found.append(stronger_with_eps(curve)._replace(attack=name))
             found += [noise_is_weaker(noise[eps], curve[eps])._replace(attack=name, eps=eps) for eps in both]

@@ -24,6 +24,7 @@ NAMED: dict[str, Callable[[float, int], Attack]] = {
     "mifgsm": lambda eps, steps: PGD(eps, steps=steps, momentum=1.0, random_start=False),
     "universal": lambda eps, steps: Universal(eps, steps=steps),
     "uniform_noise": lambda eps, steps: UniformNoise(eps),
+    "uniform_noise_l2": lambda eps, steps: UniformNoise(eps, "l2"),
     "gaussian_noise": lambda eps, steps: GaussianNoise(eps),
     "salt_and_pepper": lambda eps, steps: SaltAndPepper(eps),
 }
@@ -44,7 +45,10 @@ def named(name: str, eps: float, steps: int) -> Attack:
     """Raises LockstepError for a name that is not known, or an eps or steps that the attack refuses."""
     if name not in NAMED:
         raise LockstepError(f"unknown attack {name!r}; known: {', '.join(NAMED)}")
-    return NAMED[name](eps, steps)
+    try:
+        return NAMED[name](eps, steps)
+    except LockstepError as error:
+        raise LockstepError(f"{name}: {error}") from None
 
 
 def grid(

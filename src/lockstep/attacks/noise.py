@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from lockstep.attacks import balls
 from lockstep.attacks.attack import checked, require
-from lockstep.attacks.balls import clip
+from lockstep.attacks.balls import Norm, clip
 from lockstep.attacks.victim import Victim
 from lockstep.data.draws import Stream, generator
 
@@ -46,11 +47,19 @@ class _Noise(Unaimed):
         require("eps", self.eps, 0, 1)
 
 
-class UniformNoise(_Noise):
-    """x + U(-eps, eps)"""
+@dataclass(frozen=True)
+class UniformNoise(Unaimed):
+    """x + a draw from all that an attack in this norm may add: in linf U(-eps, eps) of each pixel."""
+
+    eps: float
+    norm: Norm = "linf"
+    stream = Stream.ATTACK_NOISE
+
+    def __post_init__(self) -> None:
+        balls.check(self.norm, self.eps)
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-        return image + draw.uniform(-self.eps, self.eps, image.shape)
+        return image + balls.random(self.norm, image.shape, self.eps, draw)
 
 
 class GaussianNoise(_Noise):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lockstep.attacks import balls
 from lockstep.attacks.attack import checked, require
 from lockstep.attacks.balls import clip, steepest
 from lockstep.attacks.gradient import STEPS, stride
@@ -126,5 +127,5 @@ def _activation(outputs: np.ndarray, units: np.ndarray) -> np.ndarray:
 
 
 def _require(eps: float, steps: int) -> None:
-    require("eps", eps, 0, 1)
+    balls.check("linf", eps)
     require("steps", steps, 0)

@@ -16,7 +16,7 @@ import numpy as np
 from lockstep.attacks.attack import Attack
 from lockstep.attacks.corruptions import CORRUPTIONS, Corruption, Shift
 from lockstep.attacks.gradient import FGSM, PGD
-from lockstep.attacks.honesty import CONTROL, FLOAT32, LARGE, TWICE, saturated
+from lockstep.attacks.honesty import CONTROLS, FLOAT32, LARGE, TWICE, saturated
 from lockstep.attacks.named import named
 from lockstep.attacks.noisy import Noisy
 from lockstep.attacks.patch import Patch
@@ -27,7 +27,7 @@ from lockstep.config_file import Attacks, Strong
 from lockstep.data.dataset import Split, spread
 from lockstep.evaluation import Measurement, row
 
-NOISES = (CONTROL, "gaussian_noise", "salt_and_pepper")
+NOISES = (CONTROLS["linf"], "gaussian_noise", "salt_and_pepper")
 """At every eps."""
 SHIFTS = (1, 2, 3, 4, 6, 8)
 """Pixels; the mean of four directions."""

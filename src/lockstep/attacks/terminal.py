@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lockstep import gpu
-from lockstep.attacks.honesty import CONTROL, checks
+from lockstep.attacks.honesty import AIMED, CONTROLS, checks
 from lockstep.attacks.named import Attacked, grid, named
 from lockstep.attacks.scores import accuracy
 from lockstep.attacks.suite import digits
@@ -32,7 +32,7 @@ def run(
     out: Console,
 ) -> None:
     """Print accuracies by attack and eps, and what speaks against believing them."""
-    wanted = list(dict.fromkeys([*names, CONTROL]))
+    wanted = list(dict.fromkeys([*names, *(CONTROLS[AIMED.get(name, "linf")] for name in names)]))
     attacks = [(name, size, named(name, size, steps)) for name in wanted for size in eps]
     dataset, training = trained.dataset(), trained.cell.experiment.training
     pixels, labels = digits(dataset.test, images)
@@ -58,12 +58,14 @@ def run(
 
 
 def _table(found: Sequence[Attacked], clean: float, title: str) -> Table:
+    accuracies = {(row.attack, row.eps): f"{100 * row.accuracy:.1f}" for row in found}
     sizes = list(dict.fromkeys(row.eps for row in found))
     table = Table("attack", title=title, title_justify="left")
     table.add_column("clean", justify="right")
+    if any(name.endswith("_l2") for name, _ in accuracies):
+        table.caption, table.caption_justify = "of l2, eps is the length of the whole change", "left"
     for eps in sizes:
         table.add_column(f"eps {eps:g}", justify="right")
-    accuracies = {(row.attack, row.eps): f"{100 * row.accuracy:.1f}" for row in found}
     for name in dict.fromkeys(row.attack for row in found):
         table.add_row(name, f"{100 * clean:.1f}", *(accuracies[name, eps] for eps in sizes))
     return table

@@ -55,7 +55,7 @@ def attack(
     folder: Annotated[Path, typer.Argument(metavar="CELL", help="folder of a finished cell")],
     more: Annotated[list[float] | None, typer.Argument(metavar="", show_default=False)] = None,
     name: Annotated[list[str], typer.Option("--attack", help="fgsm, pgd, ...; may be repeated")] = ["fgsm"],  # noqa: B006  typer reads it
-    eps: Annotated[list[float], typer.Option(help="one or more, of pixels in [0, 1]")] = [0.1, 0.2, 0.3],  # noqa: B006
+    eps: Annotated[list[float], typer.Option(help="one or more, of a pixel; l2: length")] = [0.1, 0.2, 0.3],  # noqa: B006
     steps: Annotated[int, typer.Option(min=1, help="of iterated attacks")] = 40,
     images: Annotated[int, typer.Option(min=1, help="test images, from all over the set")] = 500,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="of random starts and noise")] = 0,

@@ -105,7 +105,7 @@ def _certificate(
         if plugin.precision != "float32":
             dtypes = ["float32"]
         if _measure(request, subject, dtypes, references, findings):
-            environment = subject.worker("float32").call(_environment)
+            environment = subject.worker("float32").call(_environment) | plugin.switches
             environment |= {"held": str(its_gpu)} if its_gpu else {}
     except Stopped as stopped:
         findings.checks.append(step_zero.stopped(stopped.stop, request.tiers[0]))

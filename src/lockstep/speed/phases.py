@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
-from threadpoolctl import threadpool_limits
 
 from lockstep import config as configs
-from lockstep.speed import memory
+from lockstep.discovery import find
+from lockstep.speed import memory, sgemm
 from lockstep.speed.plugin import EPOCHS, FACTS, counting_cores
 from lockstep.speed.request import first, timed
 from lockstep.speed.subject import BATCH_SIZES, BULK, Subject
@@ -26,9 +25,6 @@ WARM = 3
 SINGLE = 500
 """Calls with one image: enough for the 99th percentile."""
 PERCENTILES = [50, 95, 99]
-SIDE = 1_024
-"""Of the square matrices whose product says what the machine can do."""
-
 
 repeated = pytest.mark.benchmark(min_rounds=5, max_time=1.0)
 
@@ -50,18 +46,20 @@ def subject(pytestconfig: pytest.Config) -> Iterator[Subject]:
         "threads": wanted.experiment.training.threads,
         "batch_size": wanted.experiment.training.batch_size,
         "flops_per_image": {"forward": subject.spec.flops, "training": 3 * subject.spec.flops},
-        "environment": dict(subject.framework.environment()),
+        "environment": {**subject.framework.environment(), **find(wanted.backend).switches},
     }
 
 
 @repeated
 def test_sgemm(benchmark: BenchmarkFixture, subject: Subject, pytestconfig: pytest.Config) -> None:
-    """What NumPy's BLAS can do here with as many threads; before the framework starts its own."""
-    matrix = np.random.default_rng(0).standard_normal((SIDE, SIDE), dtype=np.float32)
-    with threadpool_limits(pytestconfig.getoption("--threads"), user_api="blas"):
-        matrix @ matrix
-        benchmark(lambda: matrix @ matrix)
-    benchmark.extra_info["flops"] = 2 * SIDE**3
+    """What NumPy's BLAS can do here with as many threads, whatever kernels a switch chooses for others."""
+    with sgemm.product(pytestconfig.getoption("--threads")) as product:
+        try:
+            product()
+        except sgemm.Ended as ended:
+            pytest.skip(str(ended))
+        benchmark(product)
+    benchmark.extra_info["flops"] = sgemm.FLOPS
 
 
 def test_import(benchmark: BenchmarkFixture, subject: Subject) -> None:

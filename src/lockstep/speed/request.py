@@ -43,6 +43,11 @@ class Request:
         return first(self.config)
 
     @property
+    def switches(self) -> dict[str, str]:
+        """{variable: value} of those set here that change how fast a backend is."""
+        return {name: value for backend in self.backends for name, value in find(backend).switches.items()}
+
+    @property
     def hash(self) -> str:
         scripts = peers.folder() if self.peers else None
         images = self.config.experiments[self.name].train_size

@@ -90,6 +90,9 @@ def show(found: dict[str, Any], console: Console) -> None:
 def _warn(found: dict[str, Any], console: Console) -> None:
     for name, reason in found["failed"].items():
         console.print(Text(f"{name}: left out: {reason}", style="yellow"))
+    for name, value in found["switches"].items():
+        text = f"{name}={value}: the environment chooses the kernels of a library, which changes its speed"
+        console.print(Text(text, style="yellow"))
     for run in found["load"]:
         kept = run["tries"][run["kept"]]
         if kept["disturbed"]:

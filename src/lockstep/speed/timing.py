@@ -125,6 +125,7 @@ def content(
         "environment": {
             run.timed.backend: run.raw["lockstep"]["environment"] for run in runs if not run.timed.peer
         },
+        "switches": request.switches,
         "first": first,
         "backends": {name: summary.spreads(found) for name, found in backends.items()},
         "ratios": {

@@ -77,6 +77,7 @@ def _check(content: Mapping[str, Any]) -> None:
     _ = content["flops_per_image"]["training"], content["limits"]["steal"], content["limits"]["others"]
     _ = datetime.fromisoformat(content["made"])
     _ = [content[key] for key in ("device", "environment", "disturbed", "failed")]
+    _ = content.get("switches", {}).items()  # files before there were any lack it
     if content["first"] not in content["backends"]:
         raise ValueError("its first backend has no times")
 

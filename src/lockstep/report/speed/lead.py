@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lockstep.report import text
 from lockstep.report.speed import absent, disturbed
 from lockstep.report.speed.ratios import said, told
@@ -20,9 +22,16 @@ def answer(timings: Timings) -> tuple[str, tuple[str, ...]]:
         f"Whole epochs, on {timings.machine}; 95 % intervals over rounds. No time here is a property of a "
         "framework.",
         *disturbed.counts(timings),
+        *_switched(timings),
         "Something was not timed, or is out of date." if without else "",
     )
     return " ".join(_fastest(timings, timing) for timing in timings.usable), details
+
+
+def _switched(timings: Timings) -> Iterable[str]:
+    """Whoever set them may have forgotten."""
+    for switches in dict.fromkeys(timing.switches for timing in timings.usable if timing.switches):
+        yield f"The environment chose the kernels of some libraries, which changes their speed: {switches}."
 
 
 def peers(timings: Timings) -> tuple[str, ...]:

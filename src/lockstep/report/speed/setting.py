@@ -23,6 +23,7 @@ def grid(timings: Timings) -> Grid:
         "rounds": lambda timing: (
             f"{timing.content['rounds']}, interleaved; a process for each backend and round"
         ),
+        "switches of the environment": lambda timing: timing.switches or "none",
         "load meanwhile": _load,
     }
     what |= {chip(timings, name): partial(_environment, name) for name in timings.backends}

@@ -20,7 +20,8 @@ def figure(timings: Timings) -> Figure | None:
         "products in training, % of the machine's own rate",
         f"Dot plot of the share of the machine's rate of matrix products that training reaches, for {names}.",
         f"FLOPs of a training image ({_flops(timings)}) times images a second in training steps, over the "
-        f"rate of NumPy's float32 matrix product with as many threads ({_rates(timings)}). Only products are "
+        f"rate of NumPy's float32 matrix product with as many threads and the kernels of this processor "
+        f"({_rates(timings)}). Only products are "
         "counted as FLOPs, so pooling, activations and Adam lower the share. Dots: medians over rounds; "
         f"lines: 10 % to 90 % quantile. {timings.machine}.",
         ratios=False,

@@ -57,6 +57,11 @@ class Timing:
         gpu = machine.get("gpu", {}).get("name")
         return ", ".join([machine["cpu"], text.count(machine["cores"], "core"), *([gpu] if gpu else [])])
 
+    @property
+    def switches(self) -> str:
+        """ "OPENBLAS_CORETYPE=Haswell": what chose the kernels of some library; "" where nothing did."""
+        return ", ".join(f"{name}={value}" for name, value in self.content.get("switches", {}).items())
+
     def spread(self, backend: str, phase: str, quantity: str = RATE) -> Spread | None:
         found: Spread | None = self.content["backends"].get(backend, {}).get(phase, {}).get(quantity)
         return found
