@@ -97,14 +97,13 @@ def _reader(
                 )
             _check(image)
             not_applied = _not_applied(image)
-            image.load()
-        if image.mode in WITH_ALPHA or "transparency" in image.info:
-            image = _flattened(image, content, background)
-        if image.mode != mode:
-            image = image.convert(mode)
-        if image.size != shape:
-            image = image.resize(shape, resample)
-        return image.tobytes(), not_applied
+            if image.mode in WITH_ALPHA or "transparency" in image.info:
+                image = _flattened(image, content, background)
+            if image.mode != mode:
+                image = image.convert(mode)
+            if image.size != shape:
+                image = image.resize(shape, resample)
+            return image.tobytes(), not_applied
 
     return read
 
@@ -120,7 +119,7 @@ def _check(image: Image.Image) -> None:
             raise Unusable(formats.UNKNOWN_CHANNEL)
     if image.mode in OTHER_COLOURS:
         raise Unusable(f"colours in {image.mode}, expected grey, RGB, CMYK or a palette; convert it")
-    if image.mode not in PLAIN | WITH_ALPHA:
+    if image.mode not in PLAIN and image.mode not in WITH_ALPHA:
         raise Unusable(f"pixels of kind {image.mode}, expected 8 bits a channel")
 
 
@@ -140,11 +139,9 @@ def _flattened(image: Image.Image, content: bytes, background: float | None) -> 
     """The image on a background.  Raises Unusable where it has transparent pixels and there is none."""
     from PIL import Image
 
-    if image.mode in ("1", "L") and image.format == "PNG":
-        # Pillow scales grey pixels to 8 bits, but not the one that is transparent.
-        level = image.info["transparency"] * 255 // (2 ** content[PNG_DEPTH] - 1)
-        image = image.convert("L")
-        image.info["transparency"] = level
+    if image.mode == "L" and image.format == "PNG" and "transparency" in image.info:
+        # Pillow scales grey pixels of fewer bits to 8, but not the one that is transparent.
+        image.info["transparency"] *= 255 // (2 ** content[PNG_DEPTH] - 1)
     image = image.convert("RGBA")
     if image.getchannel("A").getextrema()[0] == 255:
         return image

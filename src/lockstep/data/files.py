@@ -19,9 +19,10 @@ from lockstep.data.decode import CHANNELS, ColourMode, Interpolation
 from lockstep.data.listing import Listing
 from lockstep.data.store import Decoded, Prepared, Refused, Remarks
 from lockstep.errors import LockstepError
-from lockstep.settings import Settings
+from lockstep.settings import Settings, WrittenOut
 
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+OnDisk = Annotated[Text, WrittenOut]
 
 
 class ImageFiles(Settings):
@@ -64,7 +65,7 @@ class ImageFiles(Settings):
 class Directory(ImageFiles):
     """directory/class/**/image."""
 
-    directory: Text = Field(description="the folder that holds one folder for each class")
+    directory: OnDisk = Field(description="the folder that holds one folder for each class")
     split: Literal["drawn", "first", "subfolders"] = Field(
         default="drawn", description="subfolders: train, validation and test hold the folders of the classes"
     )
@@ -79,8 +80,8 @@ class Directory(ImageFiles):
 class Dataframe(ImageFiles):
     """A CSV file with a row for each image."""
 
-    dataframe: Text = Field(description="the CSV file")
-    images: Text | None = Field(default=None, description="folder of the images; default: the CSV file's")
+    dataframe: OnDisk = Field(description="the CSV file")
+    images: OnDisk | None = Field(default=None, description="folder of the images; default: the CSV file's")
     x_col: Text = Field(default="filename", description="column of the file names")
     y_col: Text = Field(default="class", description="column of the labels")
     split: Literal["drawn", "first"] = "drawn"

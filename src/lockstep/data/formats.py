@@ -12,6 +12,7 @@ from types import TracebackType
 from zlib import crc32
 
 PNG, JPEG, BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"BM"
+CHUNK, CHECKSUM = struct.Struct(">I4s"), struct.Struct(">I")
 PPM_MAXIMUM = re.compile(rb"P[2356]" + 3 * rb"(?:\s|#[^\r\n]*)+(\d+)")
 """Magic number, width, height and the largest value, with comments anywhere between."""
 BASELINE, PROGRESSIVE = {0xC0, 0xC1}, {0xC2}
@@ -52,12 +53,12 @@ def opened(content: bytes) -> BytesIO:
 
 def _check_png(content: bytes) -> None:
     """Every chunk is there and has its checksum; the second byte after the size is the depth."""
-    view, place, kind = memoryview(content), len(PNG), b""
+    place, kind = len(PNG), b""
     try:
         while kind != b"IEND":
-            length, kind = struct.unpack_from(">I4s", content, place)
+            length, kind = CHUNK.unpack_from(content, place)
             end = place + 8 + length
-            if (crc32(view[place + 4 : end]),) != struct.unpack_from(">I", content, end):
+            if crc32(content[place + 4 : end]) != CHECKSUM.unpack_from(content, end)[0]:
                 raise Unusable(f"damaged: wrong checksum of its chunk {kind.decode('latin-1')}")
             if kind == b"IHDR":
                 require_eight_bits(content[place + 16])

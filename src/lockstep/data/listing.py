@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lockstep.data.store import Refused, Remarks
+from lockstep.data.store import Refused, Remarks, shown
 from lockstep.errors import LockstepError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
@@ -26,6 +26,7 @@ SYSTEM = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Infor
 """Folders beside hidden ones that file managers and disks make: copies and thumbnails of images."""
 RESULTS = ("cells/*/*/*/seed-*", "data/*/source.json", "conformance/*/*/*.json", "speed/*threads-*.json")
 """What a results folder of Lockstep has one of."""
+NO_FILE = "not a regular file"
 OURS = "left out, results and reports of Lockstep"
 
 
@@ -129,7 +130,6 @@ def dataframe(table: str, root: str | None, x_col: str, y_col: str, classes: Seq
         classes = sorted({label for _, label in rows if label})
     if not classes:
         raise LockstepError(f"{table}: no row has a label in column {y_col!r}; expected one for each image")
-    _require_two(table, classes)
     number = {name: label for label, name in enumerate(classes)}
     names: list[str] = []
     labels: list[int] = []
@@ -147,6 +147,7 @@ def dataframe(table: str, root: str | None, x_col: str, y_col: str, classes: Seq
     folder = os.path.dirname(table) if root is None else root
     if folder and not os.path.isdir(folder):
         raise LockstepError(f"{folder}: no such folder; name the one that holds the images of {table}")
+    _require_two(table, classes)
     return Listing(
         folder, tuple(classes), names, _smallest(labels, classes), refused=tuple(refused), table=table
     )
@@ -175,12 +176,21 @@ def _add(digest: hashlib._Hash, path: str, name: str) -> None:
 def content_of(path: str) -> bytes:
     """Of a regular file: a pipe would wait for a writer.  Raises OSError with its reason."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except ValueError:  # a NUL
         raise OSError(errno.EINVAL, "no file can have this name") from None
-    with open(path, "rb", buffering=0) as file:
-        return file.read()
+    except OSError as error:
+        raise OSError(errno.EINVAL, NO_FILE) if error.errno == errno.ENXIO else error from None
+    try:
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, NO_FILE)
+        content = os.read(file, about.st_size)
+        while more := len(content) < about.st_size and os.read(file, about.st_size - len(content)):
+            content += more
+        return content
+    finally:
+        os.close(file)
 
 
 def _folders(top: str, remarks: Remarks) -> list[str]:
@@ -193,12 +203,16 @@ def _folders(top: str, remarks: Remarks) -> list[str]:
                     remarks.add("left out, files beside the class folders", entry.path)
                 elif what := _no_images_in(entry.path, entry.name):
                     remarks.add(what, entry.path)
+                elif not entry.name.isprintable():
+                    raise LockstepError(
+                        f"{shown(entry.path)}: a class's name must be text that can be printed; rename it"
+                    )
                 else:
                     found.append(entry.name)
     except OSError as error:
         raise LockstepError(
-            f"{os.path.abspath(top)}: {error.strerror}; "
-            "name a folder that holds one folder of images for each class"
+            f"{top}: {error.strerror}; name a folder that holds one folder of images for each class"
+            f"{'' if os.path.isabs(top) else f', from {os.getcwd()}'}"
         ) from None
     return found
 
