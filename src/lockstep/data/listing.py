@@ -212,7 +212,7 @@ def _folders(top: str, remarks: Remarks) -> list[str]:
     except OSError as error:
         raise LockstepError(
             f"{top}: {error.strerror}; name a folder that holds one folder of images for each class"
-            f"{'' if os.path.isabs(top) else f', from {os.getcwd()}'}"
+            f"{'' if os.path.isabs(top) else f' (looked for in {os.getcwd()})'}"
         ) from None
     return found
 
