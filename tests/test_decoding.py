@@ -115,7 +115,7 @@ def test_a_tiff_of_more_bits_is_refused_in_either_byte_order(tmp_path, samples, 
 def tiff(samples: int, bits: int, order: str, sample_format: int = 1, extra: int = 2) -> bytes:
     """Uncompressed, 4 x 6, by hand."""
     entries = [
-        (256, 3, 1, 4), (257, 3, 1, 6), (259, 3, 1, 1), (262, 3, 1, 1 if samples == 1 else 2),
+        (256, 3, 1, 4), (257, 3, 1, 6), (259, 3, 1, 1), (262, 3, 1, 1 if samples < 3 else 2),
         (273, 4, 1, 0), (277, 3, 1, samples), (278, 3, 1, 6), (279, 4, 1, 24 * samples * bits // 8),
     ]  # fmt: skip
     extras = [(338, 3, 1, extra)] if samples in (2, 4) else []
@@ -211,6 +211,16 @@ def test_transparent_pixels_lie_on_the_background_and_are_refused_without(tmp_pa
     assert np.array_equal(
         found[alpha[..., 0] == 0], np.full_like(found[alpha[..., 0] == 0], round(255 * background))
     )
+
+
+def test_grey_that_is_multiplied_by_its_alpha_is_divided_again(tmp_path):
+    content = tiff(2, 8, "<", extra=1)  # grey 1 of alpha 2, 3 of 4, ...
+    assert isinstance(decoded(content, tmp_path)[0], str)
+    on_black = decoded(content, tmp_path, 0.0)[0][..., 0].ravel()
+    premultiplied = np.array([*range(1, 25)] * 2)[0::2]  # what it is on black
+    assert (
+        np.abs(on_black.astype(int) - premultiplied).max() <= 2
+    )  # divided and multiplied again, in integers
 
 
 def test_an_alpha_channel_that_hides_nothing_asks_for_nothing(tmp_path):

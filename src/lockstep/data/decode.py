@@ -142,7 +142,7 @@ def _flattened(image: Image.Image, content: bytes, background: float | None) -> 
     if image.mode == "L" and image.format == "PNG" and "transparency" in image.info:
         # Pillow scales grey pixels of fewer bits to 8, but not the one that is transparent.
         image.info["transparency"] *= 255 // (2 ** content[PNG_DEPTH] - 1)
-    image = image.convert("RGBA")
+    image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     if image.getchannel("A").getextrema()[0] == 255:
         return image
     if background is None:

@@ -24,8 +24,15 @@ TESTING = {"test", "testing"}
 """What others call the same, in lower case."""
 SYSTEM = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 """Folders beside hidden ones that file managers and disks make: copies and thumbnails of images."""
-RESULTS = ("cells/*/*/*/seed-*", "data/*/source.json", "conformance/*/*/*.json", "speed/*threads-*.json")
-"""What a results folder of Lockstep has one of."""
+RESULTS = {
+    "cells": "*/*/*/seed-*",
+    "data": "*/source.json",
+    "conformance": "*/*/*.json",
+    "speed": "*threads-*.json",
+}
+"""What a results folder of Lockstep has one of, and"""
+REPORT = ("index.html", "figures", "tables")
+"""what a report has all of."""
 NO_FILE = "not a regular file"
 OURS = "left out, results and reports of Lockstep"
 
@@ -221,9 +228,14 @@ def _no_images_in(path: str, name: str) -> str:
     """Why a folder is left out; empty if it is not."""
     if name.startswith(".") or name in SYSTEM:
         return "left out, hidden and system folders"
-    report = all(os.path.exists(os.path.join(path, part)) for part in ("index.html", "figures", "tables"))
-    if report or any(next(Path(path).glob(pattern), None) for pattern in RESULTS):
+    if all(os.path.exists(os.path.join(path, part)) for part in REPORT):
         return OURS
+    for (
+        first,
+        rest,
+    ) in RESULTS.items():  # to look for the first part alone is cheap where there are many folders
+        if os.path.isdir(os.path.join(path, first)) and any(Path(path, first).glob(rest)):
+            return OURS
     return ""
 
 
