@@ -165,3 +165,16 @@ def test_any_warp_of_any_shape_equals_scipys(ranges, shape, seed):
                 image[:, :, channel].astype(float), matrix, [to_row[2], to_column[2]], order=1, mode="nearest"
             )
             assert np.abs(found[:, :, channel] - expected).max() < 3e-6 * 255
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 9, 1), (9, 1, 3), (2, 2, 1), (1, 2, 1)])
+@pytest.mark.parametrize("fill", ["nearest", "constant"])
+def test_the_last_image_of_a_batch_is_as_any_other_however_small(shape, fill):
+    """Behind its last pixel there is nothing to read."""
+    ranges = Augmentation(
+        shear=20, horizontal_flip=True, fill=fill, fill_value=0.5 if fill == "constant" else 0
+    )
+    originals, draws = images(5, shape), uniforms(5)
+    whole = augment(ranges, originals, draws)
+    for n in range(5):
+        assert np.array_equal(augment(ranges, originals[n:][:1], draws[n:][:1])[0], whole[n])

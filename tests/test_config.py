@@ -205,3 +205,78 @@ def test_the_sources_are_those_of_all_runs(tmp_path):
     path = tmp_path / "untrained.yaml"
     path.write_text(text[: text.index("runs:")] + "runs: [{experiments: [baseline]}]\n")
     assert set(load(path).sources) == {"mnist-5k"}  # nothing that is trained reads the other
+
+
+TINY = """
+results: results/x
+reports: reports/x
+backends: [numpy]
+seeds: [0]
+base:
+  model: {layers: [{kind: flatten}, {kind: dense, units: 10}]}
+  training: {epochs: 1}
+experiments: {one: {}}
+"""
+
+
+def tiny(tmp_path: Path, **changes: object) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(TINY), **changes}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("one", "message"),
+    [
+        (
+            {"augmentation": {"fill_value": 0.5}},
+            "augmentation.fill_value: without effect, as it is of fill: con",
+        ),
+        (
+            {"regularisation": {"adversarial": {"attack": "fgsm", "eps": 0.1, "steps": 3}}},
+            "regularisation.adversarial.steps: without effect, as it is of attack: pgd; leave it out",
+        ),
+        (
+            {"model": {"activation": "tanh"}},
+            "model.activation: without effect, as no activation layer leaves",
+        ),
+        ({"model": {"slope": 0.1}}, "model.slope: without effect, as no activation layer leaves"),
+        (
+            {"model": {"padding": "same"}},
+            "model.padding: without effect, as no conv2d layer leaves its padding",
+        ),
+        (
+            {"model": {"dropout": 0.5}},
+            "model.dropout: without effect, as no dropout layer leaves its rate open",
+        ),
+        (
+            {"model": {"layers": [{"kind": "activation", "slope": 0.1}]}},
+            "model.layers[0]: slope has no effect without a function",
+        ),
+    ],
+)
+def test_a_key_without_effect_is_refused_where_it_stands(tmp_path, one, message):
+    with pytest.raises(LockstepError, match=re.escape(f"tiny.yaml: experiments.one.{message}")):
+        load(tiny(tmp_path, experiments={"one": one}))
+
+
+def test_a_key_of_the_base_that_one_experiment_reads_has_an_effect(tmp_path):
+    base = yaml.safe_load(TINY)["base"] | {"augmentation": {"fill_value": 0.5}}
+    with pytest.raises(LockstepError, match=r"tiny.yaml: base\.augmentation\.fill_value: without effect"):
+        load(tiny(tmp_path, base=base))
+    load(tiny(tmp_path, base=base, experiments={"one": {}, "two": {"augmentation": {"fill": "constant"}}}))
+
+
+def test_the_size_of_a_learning_curve_is_given_once(tmp_path):
+    runs = [{"train_sizes": {"100": {"data": {"train_size": 50}}}}]
+    with pytest.raises(LockstepError, match=r"runs\[0\]\.train_sizes\.100\.data\.train_size: without effect"):
+        load(tiny(tmp_path, runs=runs))
+
+
+@pytest.mark.parametrize("key", ["results", "reports", "tensorboard", "directory", "dataframe", "images"])
+def test_a_home_folder_is_written_out(tmp_path, key):
+    source = {"dataframe": "t.csv"} if key == "images" else {}
+    base = yaml.safe_load(TINY)["base"] | {"data": {"source": {**source, key: "~/x"}}}
+    changes = {key: "~/x"} if key in ("results", "reports", "tensorboard") else {"base": base}
+    with pytest.raises(LockstepError, match=rf"{key}: ~ is not expanded; write the folder out, or \./~ for"):
+        load(tiny(tmp_path, **changes))

@@ -158,7 +158,9 @@ def test_many_classes_have_wider_labels(tmp_path):
 def test_colours_and_sizes_are_those_of_pillow(tmp_path, color_mode, interpolation):
     root = fill(tmp_path / "d", a=3, b=3)
     picture(1, "RGB", (17, 9)).save(root / "a/000.png")
-    picture(2, "RGBA", (3, 2)).save(root / "a/001.png")
+    opaque = picture(2, "RGBA", (3, 2))
+    opaque.putalpha(255)
+    opaque.save(root / "a/001.png")
     picture(3, "RGB", SHAPE).quantize(16).save(root / "a/002.png")
     picture(4, "RGB", (5, 5)).convert("CMYK").save(root / "b/000.jpg")
     setting = directory(root, color_mode=color_mode, interpolation=interpolation, validation=0.34, test=0.34)
@@ -193,7 +195,7 @@ REASONS = {
     "a/b2 empty.png": "not an image in a known format",
     "a/b3 text.jpg": "not an image in a known format",
     "a/b4 gone.png": "No such file or directory",
-    "a/b5 deep.png": "pixels of kind I;16, expected 8 bits a channel",
+    "a/b5 deep.png": "16 bits a channel, expected 8",
     "b/size 1.png": "5x5 pixels, expected 6x4",
     "b/size 2.png": "4x6 pixels, expected 6x4",
 }
@@ -217,7 +219,7 @@ def test_what_cannot_be_used_is_skipped_with_a_warning_and_recorded(spoilt, tmp_
     warning = capsys.readouterr().err
     assert warning.count("\n") == 1
     assert f"warning: 7 of 27 images of {sources.find(setting).name} were skipped: a/b1 cut" in warning
-    assert "a/b5 deep.png (pixels of kind I;16, expected 8 bits a channel) and 2 more; all" in warning
+    assert "a/b5 deep.png (16 bits a channel, expected 8) and 2 more; all" in warning
     recorded = dict(data.about["skipped"])
     assert list(recorded) == list(REASONS)
     assert all(recorded[name].startswith(reason) for name, reason in REASONS.items())

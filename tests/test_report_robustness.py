@@ -38,7 +38,7 @@ experiments:
   plain: {{}}
   defended: {{regularisation: {{adversarial: {{attack: pgd, eps: 0.3, steps: 7}}}}}}
   noisy: {{regularisation: {{image_noise: 0.2}}}}
-  alone: {{model: {{dropout: 0.5}}}}
+  alone: {{optimizer: {{learning_rate: 1.0e-2}}}}
 attacks:
   images: 10
   names: [fgsm, pgd]

@@ -178,6 +178,7 @@ def load(path: Path, backends: Sequence[str] | None = None, elsewhere: bool = Fa
                 )
         selected = [name for name in runs.backends or names if name in names]
         wanted += product(found, selected, runs.devices or file.devices, runs.seeds or file.seeds)
+    _check_effects(path, file, {**experiments, **smaller})
     return Config(
         path,
         Path(file.results),
@@ -193,6 +194,20 @@ def load(path: Path, backends: Sequence[str] | None = None, elsewhere: bool = Fa
         file.speed,
         Path(file.tensorboard) if file.tensorboard else None,
     )
+
+
+def _check_effects(path: Path, file: ConfigFile, experiments: Mapping[str, Experiment]) -> None:
+    """Raise LockstepError for a key that changes nothing in any experiment that reads it there."""
+    whys: dict[str, list[str]] = {}
+    for name, experiment in experiments.items():
+        own, _, _ = name.partition("@")
+        for key, why in experiment.without_effect().items():
+            trees = {f"experiments.{own}.": file.experiments[own], "base.": file.base}
+            if place := next((place for place, tree in trees.items() if holds(tree, key)), None):
+                whys.setdefault(place + ".".join(key), []).append(why)
+    for key_there, found in whys.items():
+        if all(found):
+            raise LockstepError(f"{path}: {key_there}: without effect, as {found[0]}; leave it out")
 
 
 def _blocks(file: ConfigFile) -> dict[str, Block]:
@@ -283,6 +298,10 @@ def _experiment(
         return f"experiments.{name}." if holds(override, key) else "base."
 
     settings = _merge(_merge(file.base, override), last)
+    if size and holds(last, ("data", "train_size")):
+        raise LockstepError(
+            f"{path}: {place}data.train_size: without effect, as its size is {size}; leave it out"
+        )
     if size:
         settings = _merge(settings, {"data": {"train_size": size}})
     experiment = validate(Experiment, settings, str(path), section)

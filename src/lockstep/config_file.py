@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, PositiveInt
 
-from lockstep.settings import Settings
+from lockstep.settings import Settings, WrittenOut
 
 Device = Literal["cpu", "gpu"]
 Tier = Literal["T0", "T1", "T2", "T3", "T4", "T5", "T6", "T7"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
-Folder = Annotated[str, Field(pattern=r"^[^\x00{}]*[^\x00{}/.]$")]
+Folder = Annotated[str, Field(pattern=r"^[^\x00{}]*[^\x00{}/.]$"), WrittenOut]
 
 
 class Conformance(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from lockstep.data.augmentation import Augmentation
 from lockstep.data.dataset import Preprocessing
@@ -55,6 +55,12 @@ class ActivationHere(Settings):
     function: Function | None = None
     slope: float | None = None
 
+    @model_validator(mode="after")
+    def _slope_of_a_function(self) -> ActivationHere:
+        if self.slope is not None and self.function is None:
+            raise ValueError("slope has no effect without a function, as the model's has the model's slope")
+        return self
+
 
 class DropoutHere(Settings):
     """dropout; without a rate it takes the model's, and rate 0 leaves the layer out."""
@@ -69,6 +75,15 @@ LayerHere = Annotated[
 ]
 
 
+LEFT_OPEN = {
+    "activation": ("activation", "function"),
+    "slope": ("activation", "function"),
+    "padding": ("conv2d", "padding"),
+    "dropout": ("dropout", "rate"),
+}
+"""{key of the model: (kind of layer, its own key)} that takes the model's where it has none."""
+
+
 class Model(Settings):
     """A list of layers, and what the layers that leave it open are filled with."""
 
@@ -77,6 +92,10 @@ class Model(Settings):
     padding: Padding = "valid"
     dropout: float = Field(default=0, ge=0, lt=1)
     layers: tuple[LayerHere, ...] = Field(min_length=1)
+
+    def leaves_open(self, kind: str, own: str) -> bool:
+        """Whether a layer of this kind takes the model's key in place of its own."""
+        return any(layer.kind == kind and getattr(layer, own) is None for layer in self.layers)
 
     def spec(self, input_shape: tuple[int, ...]) -> Spec:
         """Every choice made explicit."""
@@ -105,6 +124,10 @@ def _activation(function: Function, slope: float | None) -> Activation:
         raise LockstepError(
             f"activation {function} with slope {slope}: leaky_relu needs a slope, other functions take none"
         ) from None
+
+
+def _is_default(section: Settings, key: str) -> bool:
+    return bool(getattr(section, key) == type(section).model_fields[key].default)
 
 
 class Adversarial(Settings):
@@ -179,6 +202,22 @@ class Experiment(Settings):
             self.spec  # noqa: B018  computes every shape
         except LockstepError as error:
             raise LockstepError(f"model: {error}") from None
+
+    def without_effect(self) -> dict[tuple[str, ...], str]:
+        """{each key that another decides about: why what it says changes nothing; empty where it does}."""
+        decided: list[tuple[tuple[str, ...], Settings, bool, str]] = []
+        for key, (kind, own) in LEFT_OPEN.items():
+            used = self.model.leaves_open(kind, own)
+            decided.append((("model", key), self.model, used, f"no {kind} layer leaves its {own} open"))
+        if chosen := self.augmentation:
+            place = "augmentation", "fill_value"
+            decided.append((place, chosen, chosen.fill == "constant", "it is of fill: constant"))
+        if attacked := self.regularisation.adversarial:
+            steps = "regularisation", "adversarial", "steps"
+            decided.append((steps, attacked, attacked.attack == "pgd", "it is of attack: pgd"))
+        return {
+            key: "" if used or _is_default(section, key[-1]) else why for key, section, used, why in decided
+        }
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -42,6 +42,7 @@ TRAINING_PATH = (
     "data.decode",
     "data.draws",
     "data.files",
+    "data.formats",
     "data.listing",
     "data.mnist",
     "data.sources",

@@ -1,6 +1,16 @@
 """The base of everything that a person may write down: frozen, strict, no unknown keys."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+def _written_out(path: str) -> str:
+    if path.startswith("~"):
+        raise ValueError("~ is not expanded; write the folder out, or ./~ for one of that name")
+    return path
+
+
+WrittenOut = AfterValidator(_written_out)
+"""Of a path: no shell has expanded it."""
 
 
 class Settings(BaseModel):

@@ -99,9 +99,11 @@ def warp(images: np.ndarray, maps: np.ndarray, settings: Augmentation) -> np.nda
     first = (np.arange(count) * (height * width))[:, np.newaxis, np.newaxis] + (top * width + left)
 
     pixels = images.reshape(-1, channels).astype(np.float32)
-    # The four pixels around each place; `mode` is there because it spares a check of every index.
+    # The four pixels around each place; behind the last pixel there is none, and its share is 0.  `mode` is
+    # there because it spares a check of every index.
+    last = len(pixels) - 1
     upper, upper_right, lower, lower_right = (
-        pixels[offset:].take(first, axis=0, mode="clip") for offset in (0, 1, width, width + 1)
+        pixels[min(offset, last) :].take(first, axis=0, mode="clip") for offset in (0, 1, width, width + 1)
     )
     mixtures = (upper, upper_right, across), (lower, lower_right, across), (upper, lower, down)
     for nearer, farther, share in mixtures:

@@ -19,6 +19,10 @@ AT_ONCE = 4096
 """Images that preprocessing is fitted to at a time."""
 
 
+LEAST_VARIANCE = 1e-6
+"""In grey levels squared: a difference of numbers of up to 255^2, which float64 rounds at 1e-11."""
+
+
 @dataclass(frozen=True)
 class Images:
     """Some images of a source: `images[rows]` reads them from disk, uint8 [k, H, W, C]."""
@@ -76,19 +80,29 @@ UNIT = Affine(np.array(1.0), np.array(0.0))
 
 def fit(preprocessing: Preprocessing, train: Images) -> Affine:
     """unit: pixels in [0, 1].  centred: minus the training mean of each pixel, over one global
-    standard deviation of all training pixels."""
+    standard deviation of all training pixels.  Raises LockstepError where that is nothing."""
     if preprocessing == "unit":
         return UNIT
+    first, alike = train[:1], True
     # Sums of integers are exact, so the result does not depend on their order, nor on the chunks.
     totals, squares = np.zeros(train.source.shape[1:], np.int64), np.int64(0)
     in_file = Images(train.source, np.sort(train.index))
     for start in range(0, len(train), AT_ONCE):
         chunk = in_file[start : start + AT_ONCE]
+        alike = alike and bool((chunk == first).all())
         totals += chunk.sum(axis=0, dtype=np.int64)
         flat = chunk.reshape(-1)
         squares += np.einsum("i,i->", flat, flat, dtype=np.int64)
+    if alike:
+        raise LockstepError(f"all {len(train):,} training images are alike; there is nothing to learn")
     mean = totals / len(train)
-    deviation = np.sqrt(squares / (len(train) * mean.size) - mean.mean() ** 2)
+    variance = squares / (len(train) * mean.size) - mean.mean() ** 2
+    if variance < LEAST_VARIANCE:
+        raise LockstepError(
+            f"the pixels of all {len(train):,} training images differ by less than 1/1000 of a grey level, "
+            "by which preprocessing: centred would divide; set data.preprocessing: unit"
+        )
+    deviation = np.sqrt(variance)
     return Affine(np.array(255 / deviation), -mean / deviation)
 
 
@@ -126,10 +140,12 @@ def load(
         return Split(Images(prepared.images, index), prepared.labels[index], index)
 
     train = split(parts.train[:train_size])
-    return Dataset(
-        train,
-        split(parts.validation),
-        split(parts.test),
-        len(known.classes),
-        fit(preprocessing, train.images),
-    )
+    if len(np.unique(train.labels)) < 2:
+        raise LockstepError(
+            f"data.train_size: the {len(train)} training images of {known.name} are of one class; use more"
+        )
+    try:
+        transform = fit(preprocessing, train.images)
+    except LockstepError as error:
+        raise LockstepError(f"{known.name}: {error}") from None
+    return Dataset(train, split(parts.validation), split(parts.test), len(known.classes), transform)

@@ -17,11 +17,12 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from lockstep.data import decode, listing, splits, store
 from lockstep.data.decode import CHANNELS, ColourMode, Interpolation
 from lockstep.data.listing import Listing
-from lockstep.data.store import Decoded, Prepared, Refused
+from lockstep.data.store import Decoded, Prepared, Refused, Remarks
 from lockstep.errors import LockstepError
-from lockstep.settings import Settings
+from lockstep.settings import Settings, WrittenOut
 
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+OnDisk = Annotated[Text, WrittenOut]
 
 
 class ImageFiles(Settings):
@@ -34,6 +35,12 @@ class ImageFiles(Settings):
     color_mode: ColourMode = "grayscale"
     interpolation: Interpolation = Field(
         default="none", description="how images of another size are resized; none: they are invalid"
+    )
+    background: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="behind transparent pixels: 0 black, 1 white; default: an image with such is invalid",
     )
     invalid: Literal["fail", "skip"] = Field(
         default="fail", description="what an image leads to that cannot be used"
@@ -58,7 +65,7 @@ class ImageFiles(Settings):
 class Directory(ImageFiles):
     """directory/class/**/image."""
 
-    directory: Text = Field(description="the folder that holds one folder for each class")
+    directory: OnDisk = Field(description="the folder that holds one folder for each class")
     split: Literal["drawn", "first", "subfolders"] = Field(
         default="drawn", description="subfolders: train, validation and test hold the folders of the classes"
     )
@@ -73,8 +80,8 @@ class Directory(ImageFiles):
 class Dataframe(ImageFiles):
     """A CSV file with a row for each image."""
 
-    dataframe: Text = Field(description="the CSV file")
-    images: Text | None = Field(default=None, description="folder of the images; default: the CSV file's")
+    dataframe: OnDisk = Field(description="the CSV file")
+    images: OnDisk | None = Field(default=None, description="folder of the images; default: the CSV file's")
     x_col: Text = Field(default="filename", description="column of the file names")
     y_col: Text = Field(default="class", description="column of the labels")
     split: Literal["drawn", "first"] = "drawn"
@@ -147,9 +154,11 @@ class Files:
         listing, settings = self.listing, self.settings
         kept: list[int] = []
         refused: list[Refused] = [*listing.refused]
+        remarks = Remarks(listing.remarks)
 
         def decoded() -> Iterator[tuple[bytes, np.ndarray]]:
-            for block in decode.blocks(listing, settings.size, settings.color_mode, settings.interpolation):
+            how = settings.size, settings.color_mode, settings.interpolation, settings.background
+            for block in decode.blocks(listing, *how, remarks):
                 kept.extend(block.kept)
                 refused.extend(block.refused)
                 advance(len(block.kept) + len(block.refused))
@@ -163,7 +172,7 @@ class Files:
         written = store.write_arrays(folder, self.shape, decoded(), len(self.classes))
         sizes = None if listing.parts is None else np.bincount(listing.parts[kept], minlength=3).tolist()
         self._split(written.labels, sizes, seed=0)  # a class may have lost too many
-        return written._replace(skipped=refused, parts=sizes)
+        return written._replace(skipped=refused, remarks=remarks, parts=sizes)
 
     def split(self, prepared: Prepared, seed: int) -> splits.Parts:
         return self._split(prepared.labels, prepared.about["parts"], seed)

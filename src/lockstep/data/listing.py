@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from lockstep.data.store import Refused
+from lockstep.data.store import Refused, Remarks, shown
 from lockstep.errors import LockstepError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
 PARTS = ("train", "validation", "test")
+TRAINING = {"train", "training"}
+VALIDATION = {"val", "valid", "validation", "dev"}
+TESTING = {"test", "testing"}
+"""What others call the same, in lower case."""
+SYSTEM = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+"""Folders beside hidden ones that file managers and disks make: copies and thumbnails of images."""
+RESULTS = {
+    "cells": "*/*/*/seed-*",
+    "data": "*/source.json",
+    "conformance": "*/*/*.json",
+    "speed": "*threads-*.json",
+}
+"""What a results folder of Lockstep has one of, and"""
+REPORT = ("index.html", "figures", "tables")
+"""what a report has all of."""
+NO_FILE = "not a regular file"
+OURS = "left out, results and reports of Lockstep"
 
 
 @dataclass(frozen=True)
@@ -31,16 +51,24 @@ class Listing:
     """What is no image by its name or label."""
     table: str | None = None
     """The CSV file that the names come from."""
+    remarks: Remarks = field(default_factory=Remarks)
+    """What folders hold and the source leaves out."""
 
 
 def directory(root: str, classes: Sequence[str] | None, subfolders: bool) -> Listing:
     """root/class/**/image, or root/train/class/**/image and so on: class after class, sorted by name.
 
     As in Keras, classes are the sorted subfolders or those of a list, and links to folders below a class
-    are not followed.  Raises LockstepError for a class without a folder or without an image.
+    are not followed.  Unlike Keras, hidden and system folders and files are left out.  Raises LockstepError
+    for a class without a folder or without an image, and where parts stand where classes are expected.
     """
+    remarks = Remarks()
     tops = [os.path.join(root, part) for part in PARTS] if subfolders else [root]
-    known = [_folders(top) for top in tops]
+    known = [_folders(top, remarks) for top in tops]
+    if subfolders:
+        for name in set(_folders(root, remarks)) - set(PARTS):
+            remarks.add("left out, folders that are no part", os.path.join(root, name))
+    listed = classes is not None
     if classes is None:
         classes = known[0]
         for top, folders in zip(tops, known, strict=True):
@@ -48,25 +76,54 @@ def directory(root: str, classes: Sequence[str] | None, subfolders: bool) -> Lis
                 raise LockstepError(
                     f"{top}/{new[0]}: no such class in {tops[0]}; move it away or list `classes`"
                 )
+        _ask_about_parts(root, classes)
+    found: dict[tuple[str, str], list[str]] = {}
+    for top, folders in zip(tops, known, strict=True):
+        for name in folders:
+            if name not in classes:
+                remarks.add("left out, folders that are not in `classes`", os.path.join(top, name))
+        for name in classes:
+            seen = remarks.get(OURS)
+            images = found[top, name] = _images(os.path.join(top, name), remarks)
+            if not images and (listed or remarks.get(OURS) == seen):
+                raise LockstepError(
+                    f"{os.path.join(top, name)}: a class folder without images ({' '.join(EXTENSIONS)}); "
+                    "add some, move it away, or leave it out of `classes`"
+                )
+    classes = tuple(name for name in classes if any(found[top, name] for top in tops))
     if not classes:
         raise LockstepError(f"{tops[0]}: no folder in it; expected one for each class")
-    names: list[str] = []
-    labels: list[int] = []
-    parts: list[int] = []
-    for part, top in enumerate(tops):
-        for label, name in enumerate(classes):
-            found = _images(os.path.join(top, name))
-            names += found
-            labels += [label] * len(found)
-            parts += [part] * len(found)
+    _require_two(tops[0], classes)
+    number = {name: label for label, name in enumerate(classes)}
+    sizes = [(number[name], tops.index(top), len(images)) for (top, name), images in found.items() if images]
+    labels, parts, counts = (np.array(column, int) for column in zip(*sizes, strict=True))
     start = len(os.path.join(root, ""))
     return Listing(
         root,
-        tuple(classes),
-        [name[start:] for name in names],
-        _smallest(labels, classes),
-        np.array(parts, np.uint8) if subfolders else None,
+        classes,
+        [name[start:] for images in found.values() for name in images],
+        np.repeat(_smallest(labels, classes), counts),
+        np.repeat(parts.astype(np.uint8), counts) if subfolders else None,
+        remarks=Remarks({what: (count, path[start:]) for what, (count, path) in remarks.items()}),
     )
+
+
+def _ask_about_parts(root: str, classes: Sequence[str]) -> None:
+    """Raise LockstepError where folders are called as the parts of a data set are, not as classes."""
+    lower = {name.lower(): name for name in classes}
+    parts = [name for other, name in lower.items() if other in TRAINING | VALIDATION | TESTING]
+    if lower.keys() & TRAINING and lower.keys() & (VALIDATION | TESTING):
+        raise LockstepError(
+            f"{root}: {', '.join(parts)} look like the parts of a split, not like classes; set split: "
+            f"subfolders, for folders called {', '.join(PARTS)}, or list them in `classes`"
+        )
+
+
+def _require_two(place: str, classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise LockstepError(
+            f"{place}: only one class ({classes[0]!r}); there is nothing to tell apart: expected two or more"
+        )
 
 
 def dataframe(table: str, root: str | None, x_col: str, y_col: str, classes: Sequence[str] | None) -> Listing:
@@ -97,6 +154,7 @@ def dataframe(table: str, root: str | None, x_col: str, y_col: str, classes: Seq
     folder = os.path.dirname(table) if root is None else root
     if folder and not os.path.isdir(folder):
         raise LockstepError(f"{folder}: no such folder; name the one that holds the images of {table}")
+    _require_two(table, classes)
     return Listing(
         folder, tuple(classes), names, _smallest(labels, classes), refused=tuple(refused), table=table
     )
@@ -114,8 +172,7 @@ def sha256(listing: Listing) -> str:
 
 def _add(digest: hashlib._Hash, path: str, name: str) -> None:
     try:
-        with open(path, "rb", buffering=0) as file:
-            content = file.read()
+        content = content_of(path)
     except OSError:
         digest.update(os.fsencode(f"{name} absent\n"))
     else:
@@ -123,34 +180,91 @@ def _add(digest: hashlib._Hash, path: str, name: str) -> None:
         digest.update(content)
 
 
-def _folders(top: str) -> list[str]:
+def content_of(path: str) -> bytes:
+    """Of a regular file: a pipe would wait for a writer.  Raises OSError with its reason."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except ValueError:  # a NUL
+        raise OSError(errno.EINVAL, "no file can have this name") from None
+    except OSError as error:
+        raise OSError(errno.EINVAL, NO_FILE) if error.errno == errno.ENXIO else error from None
+    try:
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, NO_FILE)
+        content = os.read(file, about.st_size)
+        while more := len(content) < about.st_size and os.read(file, about.st_size - len(content)):
+            content += more
+        return content
+    finally:
+        os.close(file)
+
+
+def _folders(top: str, remarks: Remarks) -> list[str]:
+    """Those that may be classes, sorted."""
+    found = []
     try:
         with os.scandir(top) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir())
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if not entry.is_dir():
+                    remarks.add("left out, files beside the class folders", entry.path)
+                elif what := _no_images_in(entry.path, entry.name):
+                    remarks.add(what, entry.path)
+                elif not entry.name.isprintable():
+                    raise LockstepError(
+                        f"{shown(entry.path)}: a class's name must be text that can be printed; rename it"
+                    )
+                else:
+                    found.append(entry.name)
     except OSError as error:
         raise LockstepError(
             f"{top}: {error.strerror}; name a folder that holds one folder of images for each class"
+            f"{'' if os.path.isabs(top) else f' (looked for in {os.getcwd()})'}"
         ) from None
+    return found
 
 
-def _images(folder: str) -> list[str]:
+def _no_images_in(path: str, name: str) -> str:
+    """Why a folder is left out; empty if it is not."""
+    if name.startswith(".") or name in SYSTEM:
+        return "left out, hidden and system folders"
+    if all(os.path.exists(os.path.join(path, part)) for part in REPORT):
+        return OURS
+    for (
+        first,
+        rest,
+    ) in RESULTS.items():  # to look for the first part alone is cheap where there are many folders
+        if os.path.isdir(os.path.join(path, first)) and any(Path(path, first).glob(rest)):
+            return OURS
+    return ""
+
+
+def _images(folder: str, remarks: Remarks) -> list[str]:
     """Paths of the images in a folder and below it: folder after folder, each sorted by name."""
 
     def stop(error: OSError) -> None:
         reason = "no such class folder" if isinstance(error, FileNotFoundError) else error.strerror
         raise LockstepError(f"{error.filename}: {reason}; make it readable, or leave it out of `classes`")
 
-    found = [
-        os.path.join(place, name)
-        for place, _, names in sorted(os.walk(folder, onerror=stop))
-        for name in sorted(names)
-        if name.lower().endswith(EXTENSIONS)
-    ]
-    if not found:
-        raise LockstepError(
-            f"{folder}: a class folder without images ({' '.join(EXTENSIONS)}); "
-            "add some, move it away, or leave it out of `classes`"
-        )
+    places = []
+    for place, folders, names in os.walk(folder, onerror=stop):
+        places.append((place, names))
+        for name in sorted(folders):
+            path = os.path.join(place, name)
+            if what := "left out, linked folders" if os.path.islink(path) else _no_images_in(path, name):
+                remarks.add(what, path)
+                folders.remove(name)
+    found = []
+    for place, names in sorted(places):
+        for name in sorted(names):
+            path = os.path.join(place, name)
+            if name.startswith("."):
+                remarks.add("left out, hidden files", path)
+            elif name.lower().endswith(EXTENSIONS):
+                found.append(path)
+            else:
+                kind = os.path.splitext(name)[1].lower() or "no extension"
+                remarks.add(f"left out, other files ({kind})", path)
     return found
 
 

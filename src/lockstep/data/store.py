@@ -25,6 +25,14 @@ Refused = tuple[str, str]
 """A file's name and why it is no image of the source."""
 
 
+class Remarks(dict[str, tuple[int, str]]):
+    """{what a source leaves out or does not apply: (how often, the first file)}."""
+
+    def add(self, what: str, name: str) -> None:
+        count, first = self.get(what, (0, name))
+        self[what] = count + 1, first
+
+
 class Decoded(NamedTuple):
     """What was written, and what was not."""
 
@@ -32,6 +40,7 @@ class Decoded(NamedTuple):
     sha256: str
     """Of the images' bytes followed by the labels'."""
     skipped: Sequence[Refused] = ()
+    remarks: Mapping[str, tuple[int, str]] = {}
     parts: Sequence[int] | None = None
     """Images of the training, validation and test set where folders hold these; training comes first."""
 
@@ -89,6 +98,7 @@ def finish(
         "sha256": decoded.sha256,
         "made_of": made_of,
         "skipped": [list(refused) for refused in decoded.skipped],
+        "remarks": {what: list(seen) for what, seen in decoded.remarks.items()},
     }
     write_json(folder / ABOUT, about)
     return about
@@ -127,12 +137,12 @@ def read(folder: Path) -> Prepared:
 
 
 def summary(folder: Path) -> str:
-    """A line on a prepared source, and one on what it skipped."""
+    """A line on a prepared source, one on what it skipped, and one on what else it does not show."""
     known = about(folder)
     classes = known["classes"]
     named = ", ".join(classes[:NAMED_AT_MOST]) + (", ..." if len(classes) > NAMED_AT_MOST else "")
     line = f"{known['name']}: {known['images']:,} images of {len(classes)} classes ({named}) in {folder}"
-    return "\n".join(filter(None, (line, skipped(known))))
+    return "\n".join(filter(None, (line, skipped(known), remarks(known))))
 
 
 def skipped(about: Mapping[str, Any]) -> str:
@@ -144,8 +154,19 @@ def skipped(about: Mapping[str, Any]) -> str:
     return f"{len(refused):,} of {total:,} images of {about['name']} were skipped: {few(refused)}"
 
 
+def remarks(about: Mapping[str, Any]) -> str:
+    """One line on what a source leaves out or does not apply; empty if there is nothing."""
+    seen = about.get("remarks", {}).items()
+    return "; ".join(f"{what}: {count:,} ({shown(first)})" for what, (count, first) in seen)
+
+
+def shown(name: str) -> str:
+    """A file's name on one line: characters that no terminal shows are escaped."""
+    return name if name.isprintable() else ascii(name)
+
+
 def few(refused: Sequence[Sequence[str]]) -> str:
     """The first names with their reasons, and how many more there are."""
-    named = ", ".join(f"{name} ({reason})" for name, reason in refused[:NAMED_AT_MOST])
+    named = ", ".join(f"{shown(name)} ({reason})" for name, reason in refused[:NAMED_AT_MOST])
     more = len(refused) - NAMED_AT_MOST
     return f"{named} and {more:,} more" if more > 0 else named
