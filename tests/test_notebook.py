@@ -255,7 +255,7 @@ def test_one_process_holds_one_framework_and_numpy(run, tmp_path):
         (lambda run: run.predict([]), r"of shape \(0,\), expected \(n, 28, 28, 1\), n 1 or more"),
         (
             lambda run: run.predict(np.zeros((1, 28, 28, 3))),
-            r"shape \28, 28, 3\), expected \(n, 28, 28, 1\)",
+            r"28, 28, 3\), expected \(n, 28, 28, 1\)",
         ),
         (lambda run: run.predict("digit.png"), r"images: found <U9 of shape \(\), expected"),
         (lambda run: run.accuracy(run.test.images[:1], [-1]), "labels: found -1 to -1, expected 0 to 9"),
