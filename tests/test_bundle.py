@@ -339,6 +339,8 @@ def test_links_are_followed_but_not_in_circles_and_not_to_nothing(config: Config
         assert (folder / METRICS).is_file()
         assert (folder / "reports/page.html").read_text() == "<p>a report</p>"
         assert not (folder / "results/here").exists()
+    with pytest.raises(LockstepError, match=r"part of itself; name a file outside .*results/cells"):
+        bundle.write(config, tmp_path / "disk/new.zip")
     (config.reports / "gone").symlink_to("nowhere")
     with pytest.raises(LockstepError, match="reports/gone: neither a file nor a link to one"):
         bundle.members(config)

@@ -75,10 +75,11 @@ def write(config: Config, path: Path, advance: Callable[[int], None] = lambda fi
 
     advance: is told how many files are done.  Raises LockstepError where there is nothing to share.
     """
-    for folder in (config.results, config.reports):
+    found = members(config)
+    for folder in sorted(_folders(config, found)):
         if path.resolve().is_relative_to(folder.resolve()):
             raise LockstepError(f"{path}: it would be part of itself; name a file outside {folder}")
-    about, found = _about(config), members(config)
+    about = _about(config)
     files: dict[str, dict[str, Any]] = {}
 
     def save(file: IO[bytes]) -> None:
@@ -122,6 +123,13 @@ def members(config: Config) -> dict[str, Path]:
             "rename it, or move it away"
         ) from None
     return dict(sorted(found.items()))
+
+
+def _folders(config: Config, found: dict[str, Path]) -> set[Path]:
+    """Those that go along; one of them may be a link to another disk."""
+    tops = {config.results, config.reports}
+    parents = {folder for file in found.values() for folder in file.parents}
+    return tops | {folder for folder in parents if not tops.isdisjoint(folder.parents)}
 
 
 def _leads_back(folder: Path) -> bool:
