@@ -26,10 +26,10 @@ SPELLED = {
 
 
 class Console(RichConsole):
-    """Rich's, for text that is nobody's markup; of a file or pipe, each line stays one line."""
+    """Rich's, for text that is nobody's markup; soft_wrap: a line stays one line."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(soft_wrap=True, markup=False, emoji=False, highlight=False, **settings)
+    def __init__(self, soft_wrap: bool = True, **settings: Any) -> None:
+        super().__init__(soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False, **settings)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for text, style, control in super().render(renderable, options):

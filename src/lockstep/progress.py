@@ -38,7 +38,7 @@ def watching(cell: Cell) -> Iterator[training.Watcher]:
 @contextmanager
 def decoding(name: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar that advances by files; no bar without a terminal."""
-    console = Console(stderr=True)
+    console = Console(soft_wrap=False, stderr=True)
     columns = WHAT, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=total)
@@ -48,7 +48,7 @@ def decoding(name: str, total: int) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def counting(total: int) -> Iterator[Callable[[str], None]]:
     """A bar that advances before each piece of work and says what it is; no bar without a terminal."""
-    console = Console(stderr=True)
+    console = Console(soft_wrap=False, stderr=True)
     columns = BarColumn(), MofNCompleteColumn(), WHAT
     # Drawn when it advances and not ten times a second: somebody's work may be timed meanwhile.
     hidden = not console.is_terminal
