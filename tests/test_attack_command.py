@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from rich.console import Console
 
 from lockstep import cell as cells
 from lockstep import config as configs
@@ -22,6 +21,7 @@ from lockstep.attacks.named import Attacked
 from lockstep.attacks.scores import accuracy_under
 from lockstep.attacks.suite import digits
 from lockstep.attacks.victim import Victim
+from lockstep.console import Console
 from lockstep.errors import LockstepError
 from lockstep.evaluation import predict
 from lockstep.results import read_npz, write_npz

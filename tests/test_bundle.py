@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import stat
 import zipfile
@@ -16,7 +17,7 @@ import pytest
 from fake_results import Fake, plain, project, write_images
 from typer.testing import CliRunner
 
-from lockstep import bundle, discovery
+from lockstep import bundle, bundle_names, discovery
 from lockstep.check import reference
 from lockstep.cli import app
 from lockstep.config import Config, load
@@ -258,6 +259,11 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
     "absolute": (lambda c: listed(c, "/tmp/x", b""), "'/tmp/x' has no place in a bundle"),
     "beside": (lambda c: listed(c, "x.py", b""), "'x.py' has no place in a bundle"),
     "backslash": (lambda c: listed(c, "results\\..\\x", b""), "has no place in a bundle"),
+    "colon": (lambda c: listed(c, "results/a:b", b""), "not a bundle.*'results/a:b' holds one of < > :"),
+    "a folder's own name": (lambda c: listed(c, "results", b""), "'results' has no place in a bundle"),
+    "a folder": (lambda c: listed(c, "results/x/", b""), "'results/x/' has no place in a bundle"),
+    "nowhere": (lambda c: listed(c, "results//x", b""), "'results//x' has no place in a bundle"),
+    "under a file": (lambda c: listed(c, f"{METRICS}/x", b""), "would be in a folder where .* is a file"),
 }
 
 
@@ -269,6 +275,81 @@ def test_what_is_no_bundle_is_one_line(
     with pytest.raises(LockstepError, match=says), bundle.unpacked(rewritten(made, change)):
         pass
     assert set(tmp_path.rglob("*")) == before
+
+
+# {name: what a bundle's writer says of it, and its reader}
+UNFIT = {
+    "a:b": 'holds one of < > : " \\| \\? \\* ',
+    "a\\b": "holds one of ",
+    "what?": "holds one of ",
+    "a\nb": "holds control characters",
+    "a\x1b[31mb": "holds control characters",
+    "a\udcffb": "holds control characters, or bytes that are no text",
+    "dot.": "ends in a dot or a space",
+    "space ": "ends in a dot or a space",
+    "NUL.txt": "is a device on Windows",
+    "nul/x": "is a device on Windows",
+    "/".join(["x" * 250] * 4): "has more than 1000 bytes",
+    "INDEX.html": "'reports/index.html' is the same as 'reports/INDEX.html' where capitals do not count",
+    "e\u0301": "is the same as .* where capitals do not count",
+}
+
+
+@pytest.mark.parametrize(("name", "says"), UNFIT.items(), ids=map(ascii, UNFIT))
+def test_what_the_reader_refuses_the_writer_does_not_write(config: Config, name: str, says: str):
+    names = ["index.html", "\xe9", name]
+    for each in names:
+        file = config.reports / each
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    with pytest.raises(LockstepError, match=f"{says}.*; rename it, or move it away") as error:
+        bundle.members(config)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=says):
+        bundle_names.require([f"reports/{each}" for each in names])
+
+
+def test_other_names_come_out_as_they_went_in(config: Config, made: Path):
+    names = [
+        "with space",
+        "\xfcml\xe4ut \u65e5\u672c",
+        "[red]x[z]",
+        "-rf",
+        "'",
+        "x" * 255,
+        "a.b.c",
+        "100%",
+        " x",
+    ]
+    for name in names:
+        (config.reports / name).write_text(name)
+    bundle.write(config, made)
+    with bundle.unpacked(made) as folder:
+        assert [(folder / "reports" / name).read_text() for name in names] == names
+
+
+def test_links_are_followed_but_not_in_circles_and_not_to_nothing(config: Config, made: Path, tmp_path: Path):
+    (config.results / "cells").rename(tmp_path / "disk")
+    (config.results / "cells").symlink_to(tmp_path / "disk")
+    (config.results / "here").symlink_to(config.results)
+    (config.reports / "page.html").symlink_to("index.html")
+    before = bundle.members(config)
+    bundle.write(config, made)
+    with bundle.unpacked(made) as folder:
+        assert (folder / METRICS).is_file()
+        assert (folder / "reports/page.html").read_text() == "<p>a report</p>"
+        assert not (folder / "results/here").exists()
+    with pytest.raises(LockstepError, match=r"part of itself; name a file outside .*results/cells"):
+        bundle.write(config, tmp_path / "disk/new.zip")
+    (config.reports / "gone").symlink_to("nowhere")
+    with pytest.raises(LockstepError, match="reports/gone: neither a file nor a link to one"):
+        bundle.members(config)
+    (config.reports / "gone").unlink()
+    os.mkfifo(config.reports / "pipe")
+    with pytest.raises(LockstepError, match="reports/pipe: neither a file nor a link to one"):
+        bundle.members(config)
+    (config.reports / "pipe").unlink()
+    assert bundle.members(config) == before
 
 
 def test_links_and_damaged_bytes_are_refused(made: Path, tmp_path: Path):

@@ -524,9 +524,15 @@ def test_a_bundle_stands_for_its_results(config: Config, tmp_path: Path):
         (["a", "backends"], "backends: no results in backends"),
         (["a", "plain.yaml"], "plain.yaml: no `results:` folder in it"),
         (["a", "b"], "have no cell in common"),
-        (["a", "a", "--margin", "0"], "--margin 0: give"),
-        (["a", "a", "--max-drop", "-1"], "--max-drop -1: give"),
-        (["a", "a", "--max-slowdown", "0"], "--max-slowdown 0: give"),
+        *(
+            (["a", "a", f"{option}={value}"], f"{option} {value}: give")
+            for option, values in {
+                "--margin": "0 -1 nan inf 101",
+                "--max-drop": "-1 nan inf 101",
+                "--max-slowdown": "0 -1 nan inf",
+            }.items()
+            for value in values.split()
+        ),
         (["a", "a", "--fail-on", "everything"], "--fail-on everything: unknown; give one of different"),
     ],
 )

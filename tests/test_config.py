@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from lockstep.config import load, schema, selection
 from lockstep.errors import LockstepError
+from lockstep.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT / "config/config.yaml"
@@ -280,3 +283,33 @@ def test_a_home_folder_is_written_out(tmp_path, key):
     changes = {key: "~/x"} if key in ("results", "reports", "tensorboard") else {"base": base}
     with pytest.raises(LockstepError, match=rf"{key}: ~ is not expanded; write the folder out, or \./~ for"):
         load(tiny(tmp_path, **changes))
+
+
+def numbers() -> Iterator[tuple[type[Settings], str, bool]]:
+    """(section of a config, key of a number, whether it is an integer)."""
+    waiting = Settings.__subclasses__()
+    while waiting:
+        section = waiting.pop()
+        waiting += section.__subclasses__()
+        for key, said in section.model_json_schema()["properties"].items():
+            kinds = {each.get("type") for each in (said, *said.get("anyOf", ()))}
+            if section.__module__.removeprefix("lockstep.") in PLACES and kinds & {"number", "integer"}:
+                yield section, key, "integer" in kinds
+
+
+PLACES = "config_file", "experiment", "spec", "optimizer", "data.augmentation"
+NUMBERS = list(numbers())
+
+
+def test_the_numbers_of_a_config_are_found():
+    found = {f"{section.__name__}.{key}" for section, key, _ in NUMBERS}
+    assert {"Adam.learning_rate", "Training.epochs", "Activation.slope", "Strong.eps"} <= found
+
+
+@pytest.mark.parametrize(("section", "key", "integer"), NUMBERS)
+def test_a_number_of_a_config_is_finite_and_can_be_counted(section: type[Settings], key: str, integer: bool):
+    refused = ["NaN", "Infinity", "-Infinity", "1e400", "true", '"1"']
+    for text in [*refused, "1.5", "1e30", str(10**30), "-1"] if integer else refused:
+        with pytest.raises(ValidationError) as error:
+            section.model_validate_json(f'{{"{key}": {text}}}', strict=True)
+        assert (key,) in {found["loc"][:1] for found in error.value.errors()}, text

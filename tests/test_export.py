@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from lockstep import export
 from lockstep.cli import app
 from lockstep.config import load
 from lockstep.errors import LockstepError
+from lockstep.spec import KINDS, Function, Padding
 from lockstep.training import Watcher
 
 CODE = dict(
@@ -44,7 +45,7 @@ def activation(function: str, **slope: float) -> dict[str, object]:
     return {"kind": "activation", "function": function, **slope}
 
 
-EXPERIMENTS: dict[str, list[object]] = {
+EXPERIMENTS: dict[str, list[dict[str, object]]] = {
     "valid": [convolution(5), activation("relu"), POOL, FLATTEN, {"kind": "dropout", "rate": 0.5}, DENSE],
     "same": [
         convolution(4, 2, "same"),  # zeros that are more on one side
@@ -61,12 +62,30 @@ EXPERIMENTS: dict[str, list[object]] = {
     ],
     "full": [convolution(3, 2, "full"), activation("tanh"), POOL, convolution(9, 4, "full"), FLATTEN, DENSE],
     "wide": [convolution(5, 5), convolution(7, 1, "same"), activation("swish"), POOL, FLATTEN, DENSE],
+    "slopes": [
+        *(activation("leaky_relu", slope=slope) for slope in (-0.5, 0, 1, 1.5)),
+        convolution(5, 2),
+        activation("leaky_relu", slope=-1),
+        FLATTEN,
+        {"kind": "dense", "units": 7},
+        activation("leaky_relu", slope=-0.1),
+        DENSE,
+        activation("leaky_relu", slope=3),
+    ],
     "plain": [FLATTEN, DENSE],
 }  # fmt: skip
 CHANGES = {
     "plain": {"data": {"preprocessing": "unit"}},
     "same": {"training": {"dtype": "float64"}},
+    "slopes": {"training": {"epochs": 8}},
 }
+
+
+def test_every_kind_of_layer_is_exported_below():
+    layers = [layer for layers in EXPERIMENTS.values() for layer in layers]
+    assert {layer["kind"] for layer in layers} == set(KINDS)
+    assert {layer.get("padding") for layer in layers} == {*get_args(Padding), None}
+    assert {layer.get("function") for layer in layers} == {*get_args(Function), None}
 
 
 class Cells(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -245,6 +247,28 @@ def test_one_process_holds_one_framework_and_numpy(run, tmp_path):
         (lambda run: run.predict(np.zeros((28, 28), int)), "int64 .* expected uint8 or floats"),
         (lambda run: run.predict(np.full((28, 28), 255.0)), r"from 255 to 255, expected pixels in \[0, 1\]"),
         (lambda run: run.predict(np.full((28, 28), np.nan)), "from nan to nan"),
+        (lambda run: run.predict(np.full((28, 28), np.inf)), "from inf to inf"),
+        (lambda run: run.predict(np.full((28, 28), -0.01)), "from -0.01 to -0.01"),
+        (lambda run: run.predict(np.ones((28, 28), bool)), "bool .* expected uint8 or floats"),
+        (lambda run: run.predict(np.ones((28, 28), complex)), "complex128 .* expected uint8 or floats"),
+        (lambda run: run.predict(np.full((28, 28), "0.5")), "<U3 .* expected uint8 or floats"),
+        (lambda run: run.predict([]), r"of shape \(0,\), expected \(n, 28, 28, 1\), n 1 or more"),
+        (
+            lambda run: run.predict(np.zeros((1, 28, 28, 3))),
+            r"28, 28, 3\), expected \(n, 28, 28, 1\)",
+        ),
+        (lambda run: run.predict("digit.png"), r"images: found <U9 of shape \(\), expected"),
+        (lambda run: run.accuracy(run.test.images[:1], [-1]), "labels: found -1 to -1, expected 0 to 9"),
+        (lambda run: run.accuracy(run.test.images[:1], [True]), "labels: found bool"),
+        (lambda run: run.accuracy(run.test.images[:1], ["7"]), "labels: found <U1"),
+        (
+            lambda run: run.accuracy(run.test.images[:1], 7),
+            r"labels: found int64 of shape \(\), expected an integer",
+        ),
+        (
+            lambda run: run.accuracy(run.test.images[:1], np.eye(10)[:1]),
+            r"labels: found float64 of shape \(1, 10\)",
+        ),
         (
             lambda run: run.accuracy(run.test.images, run.test.labels[1:]),
             r"shape \(999,\), expected an integer",
@@ -252,8 +276,7 @@ def test_one_process_holds_one_framework_and_numpy(run, tmp_path):
         (lambda run: run.accuracy(run.test.images[:2], np.array([0, 10])), "found 0 to 10, expected 0 to 9"),
         (lambda run: run.accuracy(run.test.images[:2], np.array([0.0, 1])), "labels: found float64"),
         (lambda run: run.attack("nudge", 0.1), "unknown attack 'nudge'; known: fgsm, "),
-        (lambda run: run.attack("pgd", 2), "eps: found 2, expected a number, 0 to 1"),
-        (lambda run: run.attack("pgd", 0.1, n=0), "n: found 0, expected 1 or more"),
+        (lambda run: run.attack("pgd", 2), "eps: found 2.0, expected a number, 0 to 1"),
         (lambda run: run.attack("pgd", 0.1, run.test.images), "images or labels alone"),
         (lambda run: run.augmented(run.test.images), "trained without augmentation"),
     ],
@@ -262,6 +285,70 @@ def test_mistakes_are_one_line(run, work, message):
     with pytest.raises(LockstepError, match=message) as error:
         work(run)
     assert "\n" not in str(error.value)
+
+
+NO_INTEGERS = [
+    1.5,
+    1.0,
+    np.float64(2),
+    -1,
+    True,
+    np.True_,
+    "1",
+    None,
+    [1],
+    np.zeros(2, int),
+    2**63,
+    float("nan"),
+]
+NO_NUMBERS = ["0.1", None, [0.1], True, 1j, float("inf"), np.float32("nan"), 10**400, np.ones(100)]
+NO_TEXTS = [3, b"fgsm", ["fgsm"], {}, Path("fgsm"), np.arange(9)]
+NO_PATHS = [None, 3, b"x", ["x"], {}, ""]
+# {argument: (a call with a value of it, values that are refused, what is expected)}
+HANDED_OVER = {
+    "attack: seed": (lambda r, v: r.attack("pgd", 0.1, seed=v), NO_INTEGERS, "an integer, 0"),
+    "attack: steps": (lambda r, v: r.attack("pgd", 0.1, steps=v), [*NO_INTEGERS, 0], "an integer, 1 or more"),
+    "attack: n": (lambda r, v: r.attack("pgd", 0.1, n=v), [*NO_INTEGERS, 0], "an integer, 1 or more"),
+    "attack: eps": (lambda r, v: r.attack("pgd", v), NO_NUMBERS, "a finite number"),
+    "attack: name": (lambda r, v: r.attack(v, 0.1), [*NO_TEXTS, None], "text"),
+    "augmented: seed": (lambda r, v: r.augmented(np.zeros((28, 28)), v), NO_INTEGERS, "an integer, 0"),
+    "features: layer": (lambda r, v: r.features(np.zeros((28, 28)), v), NO_TEXTS, "text"),
+    "weights: name": (lambda r, v: r.weights(v), [*NO_TEXTS, None], "text"),
+    "open: cell": (lambda r, v: lockstep.open(v), NO_PATHS, "a path"),
+    "open: backend": (lambda r, v: lockstep.open(r.folder, v), NO_TEXTS, "text"),
+    "train: config": (lambda r, v: lockstep.train(v, "moved", "numpy"), NO_PATHS, "a path"),
+    "train: experiment": (lambda r, v: lockstep.train(of(r), v, "numpy"), [*NO_TEXTS, None], "text"),
+    "train: backend": (lambda r, v: lockstep.train(of(r), "moved", v), [*NO_TEXTS, None], "text"),
+    "train: device": (lambda r, v: lockstep.train(of(r), "moved", "numpy", 0, v), [*NO_TEXTS, None], "text"),
+    "train: seed": (lambda r, v: lockstep.train(of(r), "moved", "numpy", v), NO_INTEGERS, "an integer, 0"),
+}  # fmt: skip
+
+
+def of(run) -> Path:
+    """Its config."""
+    return run.folder.parents[5] / "config.yaml"
+
+
+@pytest.mark.parametrize(
+    ("argument", "call", "values", "expected"), [(k, *v) for k, v in HANDED_OVER.items()]
+)
+def test_what_is_handed_over_is_named_with_its_value_and_what_was_expected(
+    moved, argument, call, values, expected
+):
+    for value in values:
+        with pytest.raises(LockstepError) as error:
+            call(moved, value)
+        said = f"{argument}: found {' '.join(repr(value).split())[:60]}"
+        assert str(error.value).startswith(said)
+        assert f"({type(value).__name__}), expected {expected}" in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers(run):
+    plain = run.attack("pgd", 0.125, n=3, steps=2, seed=7)
+    numpy = run.attack("pgd", np.float32(0.125), n=np.int64(3), steps=np.uint8(2), seed=np.array(7))
+    assert np.array_equal(plain.images, numpy.images)
+    assert repr(plain) == repr(numpy)
 
 
 @pytest.mark.parametrize(
@@ -290,6 +377,69 @@ def test_a_missing_or_damaged_file_is_named(run, tmp_path, name, asked, content)
         (copy / name).write_bytes(content)
     with pytest.raises(LockstepError, match=f"{name}: missing or damaged; train the cell again"):
         getattr(lockstep.open(copy), asked)
+
+
+CELL = "small/numpy/cpu/seed-0"
+
+
+CELLS = "house/results/cells"
+# {what is a link: (what is moved where, a link of one's own and its target, from where, what is opened)}
+LINKED = {
+    "nothing": ("", "", "house", f"results/cells/{CELL}"),
+    "cells": (f"{CELLS} disk/c", "", ".", f"{CELLS}/{CELL}"),
+    "cells, under their name": (f"{CELLS} disk/cells", "", "house", f"results/cells/{CELL}"),
+    "cells, from inside": (f"{CELLS} disk/cells", "", f"{CELLS}/small", "numpy/cpu/seed-0"),
+    "cells, by their child's parent": (f"{CELLS} disk/c", "", "disk", f"../{CELLS}/small/../{CELL}"),
+    "the experiment": (f"{CELLS}/small disk/small", "", ".", f"{CELLS}/{CELL}"),
+    "the seed": (f"{CELLS}/{CELL} disk/seed-7", "", f"{CELLS}/small", "numpy/cpu/seed-0"),
+    "results": ("house/results disk/r", "", "disk", f"../{CELLS}/{CELL}"),
+    "results, by its parent": ("house/results disk/far/r", "", "house/results", f"../r/cells/{CELL}"),
+    "all": ("house disk/far/h", "", "house", f"results/cells/{CELL}"),
+    "a name of one's own": ("", f"mine {CELLS}/{CELL}", ".", "mine"),
+    "a name of one's own, and cells": (f"{CELLS} disk/cells", f"x/y {CELLS}/small", "x", f"y/{CELL[6:]}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("moved", "named", "cwd", "cell"), LINKED.values(), ids=list(LINKED))
+def test_a_cell_is_found_through_links_and_nothing_is_written_beside_their_targets(
+    run, tmp_path, monkeypatch, moved, named, cwd, cell
+):
+    results = tmp_path / "house/results"
+    shutil.copytree(run.folder.parents[4], results, ignore=shutil.ignore_patterns("data", "moved", "hot"))
+    (tmp_path / "disk/far").mkdir(parents=True)
+    (tmp_path / "x").mkdir()
+    for link, target in filter(None, (moved.split(), named.split())):
+        if link in moved:
+            (tmp_path / link).rename(tmp_path / target)
+        (tmp_path / link).symlink_to(os.path.relpath(tmp_path / target, (tmp_path / link).parent))
+    monkeypatch.chdir(tmp_path / cwd)
+    monkeypatch.setenv("PWD", str(tmp_path / cwd))  # as a shell does
+    for asked in (Path(cell), tmp_path / cwd / cell):
+        opened = lockstep.open(asked)
+        assert repr(opened).startswith(f"<{CELL}:")
+        assert np.array_equal(opened.data.test.labels, run.test.labels)
+        (written,) = (path.parent for path in tmp_path.rglob("source.json"))
+        assert written.samefile(results / "data/mnist-5k")
+
+
+def test_data_are_decoded_into_no_folder_but_one_of_lockstep(run, tmp_path):
+    """Somebody may keep other things in a folder `data` beside a copy of `cells`."""
+    (tmp_path / "data").mkdir()
+    shutil.copytree(run.folder, tmp_path / "cells" / CELL)
+    with pytest.raises(LockstepError, match=f"{tmp_path} holds no data of mnist-5k, and was not made by"):
+        lockstep.open(tmp_path / "cells" / CELL).data  # noqa: B018
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_run_of_other_images_than_the_source_has_now_is_refused(run, tmp_path):
+    copy = tmp_path / "cells" / CELL
+    shutil.copytree(run.folder, copy)
+    shutil.copytree(run.folder.parents[4] / "data", tmp_path / "data")
+    known = json.loads((copy / "provenance.json").read_text())
+    known["identity"]["data"] = "e" * 64
+    (copy / "provenance.json").write_text(json.dumps(known))
+    with pytest.raises(LockstepError, match="trained on other images than mnist-5k has now; train the cell"):
+        lockstep.open(copy).data  # noqa: B018
 
 
 @pytest.mark.parametrize("place", ["a/b/c/d", "a/b/c/d/e/f/g"])

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_results import REASON, Fake, project, table, write_images
-from rich.console import Console
 
 from lockstep.config import Config
+from lockstep.console import Console
 from lockstep.report import build, pictures, runs, summary, tables
 from lockstep.report.certificates import read_all
 from lockstep.report.findings import what_settings_do

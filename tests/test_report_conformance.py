@@ -10,12 +10,12 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from lockstep import discovery, identity
 from lockstep.config import Config, load
 from lockstep.config_file import TIERS
 from lockstep.conformance.certificate import FILES, Certificate, Check, Curve, Diagnosis, Pair, Verdict, write
+from lockstep.console import Console
 from lockstep.report import build, runs, summary, tables, text
 from lockstep.report.certificates import Certified, read_all
 from lockstep.report.findings import Finding, same_run

@@ -301,5 +301,5 @@ def test_writing_events_loads_no_framework_and_nothing_on_the_training_path(tmp_
     assert "tensorboardX" in imported
     assert not imported & {"torch", "tensorflow", "keras", "jax", "tensorboard"}
     ours = {name.removeprefix("lockstep.") for name in imported if name.startswith("lockstep.")}
-    beside = {name for name in ours if name.split(".")[0] in ("cli", "progress", "tensorboard")}
+    beside = {name for name in ours if name.split(".")[0] in ("cli", "console", "progress", "tensorboard")}
     assert ours - beside == set(TRAINING_PATH)

@@ -169,6 +169,31 @@ def test_a_diverged_run_is_a_result(tmp_path):
     assert all((config.folder(cell) / name).exists() for name in cells.OUTPUTS)
 
 
+def test_a_run_whose_test_logits_alone_are_not_finite_has_diverged(tmp_path, monkeypatch):
+    """Its validation loss was finite, and nobody looks at the loss of test images."""
+    calls, last = [], None
+
+    class Overflowing(discovery.load(discovery.find("numpy"))):
+        trained = False
+
+        def train_steps(self, *arguments):
+            self.trained = True
+            return super().train_steps(*arguments)
+
+        def logits(self, *arguments):
+            calls.extend([self] * self.trained)
+            return super().logits(*arguments) * (np.nan if len(calls) == last else 1)
+
+    monkeypatch.setattr(cells, "load_backend", lambda cell: Overflowing)
+    config, cell = tiny(tmp_path)
+    assert cells.run(config, cell, Watcher())["outcome"] == "completed"
+    last = 2 * len(calls)
+    metrics = cells.run(config, cell, Watcher())
+    assert metrics["outcome"] == "diverged"
+    assert metrics["reason"] == "the logits of test images are NaN or infinite after training"
+    assert metrics["measurements"] == []
+
+
 def test_checkpoints_of_another_spec_or_damaged_ones_are_named(tmp_path):
     _, cell = tiny(tmp_path)
     checkpoint = Checkpoint(tmp_path / "work", cell.experiment.spec)
@@ -289,7 +314,7 @@ def test_the_training_path_is_listed_once_and_truly(tmp_path):
     train = ["train", "--experiment", "tiny", "--backend", "numpy", "--config", str(path)]
     done = subprocess.run([sys.executable, "-c", script, *train], capture_output=True, text=True, check=True)
     imported = {name.removeprefix("lockstep.") for name in done.stderr.splitlines()[-1].split()}
-    printing = {name for name in imported if name.split(".")[0] in ("cli", "progress")}
+    printing = {name for name in imported if name.split(".")[0] in ("cli", "console", "progress")}
     assert imported - printing == set(TRAINING_PATH)
 
 

@@ -22,13 +22,14 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Annotated, Any
 
 from pydantic import BaseModel, Field
 
 import lockstep
-from lockstep import discovery, results
+from lockstep import bundle_names, discovery, results
+from lockstep.bundle_names import ABOUT, CONFIG, REPORTS, RESULTS
 from lockstep.check import CLAIMS, REFERENCES
 from lockstep.config import Config, load
 from lockstep.errors import LockstepError
@@ -36,7 +37,6 @@ from lockstep.plugin import Plugin
 from lockstep.report import runs
 from lockstep.yaml_files import validate
 
-ABOUT, CONFIG, RESULTS, REPORTS = "bundle.json", "config.yaml", "results", "reports"
 TOO_LARGE = 200e6
 """Bytes of one decoded source; a larger one is left out, and the report then draws no images."""
 DENSE = (".npz", ".parquet", ".png")
@@ -75,7 +75,8 @@ def write(config: Config, path: Path, advance: Callable[[int], None] = lambda fi
 
     advance: is told how many files are done.  Raises LockstepError where there is nothing to share.
     """
-    for folder in (config.results, config.reports):
+    found = members(config)
+    for folder in sorted(_folders(config, found)):
         if path.resolve().is_relative_to(folder.resolve()):
             raise LockstepError(f"{path}: it would be part of itself; name a file outside {folder}")
     about = _about(config)
@@ -83,28 +84,57 @@ def write(config: Config, path: Path, advance: Callable[[int], None] = lambda fi
 
     def save(file: IO[bytes]) -> None:
         with zipfile.ZipFile(file, "w") as bundle:
-            for name, source in members(config).items():
+            for name, source in found.items():
                 files[name] = _add(bundle, name, source)
                 advance(1)
-            bundle.writestr(_info(ABOUT), json.dumps(about | {"files": files}, indent=2) + "\n")
+            bundle.writestr(_info(ABOUT), results.json_text(about | {"files": files}))
 
     results.write(path, save)
     return about | {"files": files}
 
 
 def members(config: Config) -> dict[str, Path]:
-    """{name in the zip: file}, sorted."""
+    """{name in the zip: file}, sorted.
+
+    Raises LockstepError for a file that a bundle cannot hold, or not under its name.
+    """
     skipped = {config.results / "logs", *_large(config)}
     claimed = [path for path in (CLAIMS, *REFERENCES.glob("*.json")) if path.is_file()]
     found = {CONFIG: config.path, **{path.as_posix(): path for path in claimed}}
     for top, folder in {RESULTS: config.results, REPORTS: config.reports}.items():
         for here, folders, names in os.walk(folder, followlinks=True):
-            folders[:] = [name for name in folders if name[0] != "." and Path(here, name) not in skipped]
+            folders[:] = [
+                name
+                for name in folders
+                if name[0] != "." and Path(here, name) not in skipped and not _leads_back(Path(here, name))
+            ]
             for name in names:
                 if name[0] != "." and not name.endswith(".lock"):
                     file = Path(here, name)
                     found[f"{top}/{file.relative_to(folder).as_posix()}"] = file
+    for file in found.values():
+        if not file.is_file():
+            raise LockstepError(f"{file}: neither a file nor a link to one; remove it, and bundle again")
+    try:
+        bundle_names.require(found)
+    except ValueError as error:
+        raise LockstepError(
+            f"{error}, so no bundle holds it (results/ is {config.results}, reports/ {config.reports}); "
+            "rename it, or move it away"
+        ) from None
     return dict(sorted(found.items()))
+
+
+def _folders(config: Config, found: dict[str, Path]) -> set[Path]:
+    """Those that go along; one of them may be a link to another disk."""
+    tops = {config.results, config.reports}
+    parents = {folder for file in found.values() for folder in file.parents}
+    return tops | {folder for folder in parents if not tops.isdisjoint(folder.parents)}
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether it is a link to a folder that it is in: going there would never end."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _large(config: Config) -> dict[Path, int]:
@@ -188,6 +218,7 @@ def _unpack(bundle: zipfile.ZipFile, folder: Path) -> None:
         )
     for info in bundle.infolist():
         _require_plain(info)
+    bundle_names.require(bundle.namelist())
     content = json.loads(bundle.read(ABOUT))
     if content["schema"] != results.SCHEMA:
         raise ValueError(f"{ABOUT} is of schema {content['schema']}, this Lockstep reads {results.SCHEMA}")
@@ -205,12 +236,8 @@ def _unpack(bundle: zipfile.ZipFile, folder: Path) -> None:
 
 
 def _require_plain(info: zipfile.ZipInfo) -> None:
-    """Raise ValueError unless it is a regular file in the bundle's own folders, packed as `write` does."""
-    parts = PurePosixPath(info.filename).parts
-    files = ABOUT, CONFIG, CLAIMS.as_posix()
-    inside = parts and (parts[0] in (RESULTS, REPORTS) or info.filename in files)
-    mode = info.external_attr >> 16
-    if not inside or ".." in parts or "\\" in info.filename or ":" in info.filename or not stat.S_ISREG(mode):
+    """Raise ValueError unless it is a regular file, packed as `write` does."""
+    if not stat.S_ISREG(info.external_attr >> 16):
         raise ValueError(f"{info.filename!r} has no place in a bundle")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{info.filename} is compressed, but not deflated")
@@ -264,7 +291,7 @@ def _config_as_named(folder: Path, name: str) -> Path:
     It is config.yaml where that was elsewhere, or where the bundle has another file.
     """
     path = Path(name)
-    if path.is_absolute() or ".." in path.parts or not name.isprintable():
+    if path.is_absolute() or ".." in path.parts or bundle_names.unwritable(name):
         return Path(CONFIG)
     try:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

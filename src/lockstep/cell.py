@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from lockstep import discovery, evaluation, gpu, process, provenance
@@ -147,6 +148,9 @@ def _run(
             name: evaluation.predict(backend, split, dataset.transform, experiment.training.dtype)
             for name, split in splits.items()
         }
+    for name, found in logits.items():
+        if outcome == "completed" and not np.isfinite(found).all():  # of images whose loss nobody looked at
+            outcome, reason = "diverged", f"the logits of {name} images are NaN or infinite after training"
     state, rows = backend.dump(), []
     if outcome == "completed":
         for name, split in splits.items():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from lockstep.settings import Settings, WrittenOut
+from lockstep.settings import Count, Settings, WrittenOut
 
 Device = Literal["cpu", "gpu"]
 Tier = Literal["T0", "T1", "T2", "T3", "T4", "T5", "T6", "T7"]
@@ -18,8 +18,8 @@ class Conformance(Settings):
     """Which tiers of the proof the pipeline runs for each backend and device; see docs/contract.md."""
 
     tiers: list[Tier] = Field(default=[*TIERS[:5], "T7"], description="T0 to T4 and T7 take about a minute")
-    steps: PositiveInt = Field(default=500, description="of T5; fewer cannot tell")
-    pairs: PositiveInt = Field(default=8, description="of T6; fewer cannot tell")
+    steps: Count = Field(default=500, description="of T5; fewer cannot tell")
+    pairs: Count = Field(default=8, description="of T6; fewer cannot tell")
 
 
 Seeds = list[Annotated[int, Field(ge=0, lt=2**63)]]
@@ -61,21 +61,21 @@ class Strong(Settings):
 
     runs: list[Block] = Field(min_length=1)
     eps: Eps = 0.3
-    steps: PositiveInt = 100
-    restarts: PositiveInt = 20
+    steps: Count = 100
+    restarts: Count = 20
 
 
 class Attacks(Settings):
     """Which finished runs are attacked, and how; see docs/attacks.md."""
 
     runs: list[Block] = Field(default=[Block()], min_length=1, description="default: all that are trained")
-    images: PositiveInt = Field(default=500, description="test images, at most")
+    images: Count = Field(default=500, description="test images, at most")
     names: list[Aimed] = Field(
         default=["fgsm", "pgd", "pgd_margin"], min_length=1, description="an image is safe if it survives all"
     )
     eps: list[Eps] = Field(default=[0.05, 0.1, 0.2, 0.3], min_length=1, description="of pixels in [0, 1]")
     shown: Eps = Field(default=0.2, description="the eps of pictures, patterns and transfer")
-    steps: PositiveInt = Field(default=40, description="of iterated attacks")
+    steps: Count = Field(default=40, description="of iterated attacks")
     strong: Strong | None = None
 
     def strong_of(self, run: Key) -> Strong | None:
@@ -95,9 +95,9 @@ class Speed(Settings):
     backends: Annotated[list[str], Field(min_length=1)] | Literal["all"] = Field(
         default="all", description="the first is what the others are compared with"
     )
-    threads: list[PositiveInt] = Field(default=[1], min_length=1, description="each is a job of its own")
-    batch_size: PositiveInt | None = Field(default=None, description="default: the first experiment's")
-    rounds: PositiveInt = Field(default=5, description="fewer leave wide intervals")
+    threads: list[Count] = Field(default=[1], min_length=1, description="each is a job of its own")
+    batch_size: Count | None = Field(default=None, description="default: the first experiment's")
+    rounds: Count = Field(default=5, description="fewer leave wide intervals")
     peers: bool = Field(default=False, description="time the scripts in benchmarks/peers beside them")
 
 

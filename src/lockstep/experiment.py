@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from lockstep.data.augmentation import Augmentation
 from lockstep.data.dataset import Preprocessing
 from lockstep.data.sources import Setting, find
 from lockstep.errors import LockstepError
 from lockstep.optimizer import Adam
-from lockstep.settings import Settings
+from lockstep.settings import Count, Settings
 from lockstep.spec import (
     Activation,
     AvgPool,
@@ -32,9 +32,7 @@ class Data(Settings):
 
     source: Setting = "mnist-5k"
     preprocessing: Preprocessing = "centred"
-    train_size: PositiveInt | None = Field(
-        default=None, description="use fewer training images: nested subsets"
-    )
+    train_size: Count | None = Field(default=None, description="use fewer training images: nested subsets")
     split_seed: int = Field(default=0, ge=0, lt=2**63)
 
 
@@ -42,9 +40,9 @@ class ConvolutionHere(Settings):
     """conv2d; without a padding it takes the model's."""
 
     kind: Literal["conv2d"]
-    filters: PositiveInt
-    kernel: PositiveInt
-    stride: PositiveInt = 1
+    filters: Count
+    kernel: Count
+    stride: Count = 1
     padding: Padding | None = None
 
 
@@ -135,7 +133,7 @@ class Adversarial(Settings):
 
     attack: Literal["fgsm", "pgd"]
     eps: float = Field(gt=0, le=1, description="of pixels in [0, 1]")
-    steps: PositiveInt = Field(default=10, description="of pgd")
+    steps: Count = Field(default=10, description="of pgd")
 
 
 class Regularisation(Settings):
@@ -158,10 +156,10 @@ class Regularisation(Settings):
 class Training(Settings):
     """How it is learnt."""
 
-    epochs: PositiveInt
-    batch_size: PositiveInt = 64
+    epochs: Count
+    batch_size: Count = 64
     dtype: Literal["float32", "float64"] = "float32"
-    threads: PositiveInt = Field(default=1, description="CPU threads of one training process")
+    threads: Count = Field(default=1, description="CPU threads of one training process")
     deterministic: bool = True
 
 

@@ -1,10 +1,59 @@
-"""Images and labels as a person gives them, checked and in the one form that the rest of the code takes."""
+"""What a person hands over in Python, checked and in the one form that the rest of the code takes.
+
+A mistake is one line: the argument, what was found, what was expected.
+"""
 
 from __future__ import annotations
+
+import math
+import operator
+from pathlib import Path
 
 import numpy as np
 
 from lockstep.errors import LockstepError, one_line
+
+SEEDS = 2**63
+"""So many there are: 0 and up."""
+
+
+def text(name: str, value: object) -> str:
+    """Raises LockstepError for anything else."""
+    if isinstance(value, str):
+        return str(value)
+    raise _unexpected(name, value, "text")
+
+
+def path(name: str, value: object) -> Path:
+    """Of text or a Path.  Raises LockstepError for anything else, and for the empty text."""
+    if isinstance(value, str | Path) and str(value):
+        return Path(value)
+    raise _unexpected(name, value, "a path: text or a Path")
+
+
+def whole(name: str, value: object, low: int, below: int = 2**31) -> int:
+    """An integer, Python's or NumPy's, from low to below - 1.
+
+    Raises LockstepError for anything else: 1.0 and True too, as they are hardly what was meant.
+    """
+    try:
+        found = low - 1 if isinstance(value, bool | np.bool_) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        found = low - 1
+    if low <= found < below:
+        return found
+    raise _unexpected(name, value, f"an integer, {low} or more" + f" and below {below}" * (found >= below))
+
+
+def number(name: str, value: object) -> float:
+    """A finite one.  Raises LockstepError for anything else."""
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        try:
+            if math.isfinite(found := float(value)):
+                return found
+        except OverflowError:  # of an integer
+            pass
+    raise _unexpected(name, value, "a finite number")
 
 
 def pixels(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -45,6 +94,13 @@ def classes(labels: np.ndarray, images: int, count: int) -> np.ndarray:
     if not (labels.min() >= 0 and labels.max() < count):
         raise LockstepError(f"labels: found {labels.min()} to {labels.max()}, expected 0 to {count - 1}")
     return labels.astype(np.int64)
+
+
+def _unexpected(name: str, value: object, expected: str) -> LockstepError:
+    shown = " ".join(repr(value).split())
+    return LockstepError(
+        f"{name}: found {shown[:60]}{'...' * (len(shown) > 60)} ({type(value).__name__}), expected {expected}"
+    )
 
 
 def _array(name: str, values: object) -> np.ndarray:

@@ -58,8 +58,8 @@ def open(cell: str | Path, backend: str | None = None) -> Run:
     the one that trained it, on the CPU ("numpy" runs where no framework is installed).
     Raises LockstepError where the folder holds no completed run, or for an unknown backend.
     """
-    trained = read(Path(cell))
-    if backend is None or find(backend).name == trained.cell.backend:
+    trained = read(given.path("open: cell", cell))
+    if backend is None or find(given.text("open: backend", backend)).name == trained.cell.backend:
         return Run(trained)
     return Run(replace(trained, cell=replace(trained.cell, backend=backend, device="cpu")))
 
@@ -70,12 +70,18 @@ def train(config: str | Path, experiment: str, backend: str, seed: int = 0, devi
     Up to date: made by these settings, data, code and versions.  Prints each epoch over the one before.
     After an interruption the same call goes on from the last checkpoint.  Folders that a config names are
     relative to the current one.
-    Raises LockstepError where the config or a name is wrong, or the run fails or diverges.
+    Raises LockstepError where the config, a name or the seed is wrong, or the run fails or diverges.
     """
-    settings = configs.load(Path(config))
-    cell = settings.cell(experiment, backend, device, seed)
+    path = given.path("train: config", config)
+    settings = configs.load(path)
+    cell = settings.cell(
+        given.text("train: experiment", experiment),
+        given.text("train: backend", backend),
+        given.text("train: device", device),
+        given.whole("train: seed", seed, 0, given.SEEDS),
+    )
     if cells.made_by(settings, cell) != cell_hash(cell):
-        child.train(Path(config), cell)
+        child.train(path, cell)
     return open(settings.folder(cell))
 
 
@@ -186,7 +192,7 @@ class Run:
 
         Raises LockstepError for a name that is not there.
         """
-        found = self._trained.weights
+        found, name = self._trained.weights, given.text("weights: name", name)
         if name in found:
             return found[name].copy()
         if f"{name}/kernel" in found:
@@ -204,7 +210,8 @@ class Run:
         Raises LockstepError for a layer that is not there.
         """
         pixels = given.pixels(images, self.spec.input_shape)
-        return self._victim(len(pixels), layer).logits(pixels)
+        until = None if layer is None else given.text("features: layer", layer)
+        return self._victim(len(pixels), until).logits(pixels)
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Share of images whose most probable class is the label's: labels integers [n]."""
@@ -230,12 +237,12 @@ class Run:
         steps: of the attacks that have several; seed: of random starts and noise.
         Raises LockstepError for an unknown name or a value that an attack refuses.
         """
-        attack = named(name, eps, steps)
+        eps, seed = given.number("attack: eps", eps), given.whole("attack: seed", seed, 0, given.SEEDS)
+        steps, n = given.whole("attack: steps", steps, 1), given.whole("attack: n", n, 1)
+        attack = named(given.text("attack: name", name), eps, steps)
         if (images is None) != (labels is None):
             raise LockstepError("attack: found images or labels alone, expected both or neither")
         if images is None or labels is None:
-            if n < 1:
-                raise LockstepError(f"attack: n: found {n}, expected 1 or more test images")
             images, labels = digits(self.data.test, n)
         clean = given.pixels(images, self.spec.input_shape).astype(np.float32)
         truth, victim = self._classes(labels, len(clean)), self._victim(len(clean))
@@ -252,6 +259,7 @@ class Run:
         settings = self.experiment.augmentation
         if settings is None:
             raise LockstepError(f"{self.folder}: trained without augmentation; open a run that has it")
+        seed = given.whole("augmented: seed", seed, 0, given.SEEDS)
         pixels = 255 * given.pixels(images, self.spec.input_shape)
         return augment(settings, pixels, augmentation(seed, 0, len(pixels))) / np.float32(255)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -16,7 +17,14 @@ SCHEMA = 1
 
 
 def write(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
-    """Let `save` write a temporary file beside `path`, then rename: nobody sees half a file."""
+    """Let `save` write a temporary file beside `path`, then rename: nobody sees half a file.
+
+    What is there and no file, such as /dev/null or a pipe, is written to and stays what it is.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device:
+            save(device)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
@@ -49,4 +57,20 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    write_text(path, json.dumps({"schema": SCHEMA, **value}, indent=2) + "\n")
+    write_text(path, json_text({"schema": SCHEMA, **value}))
+
+
+def json_text(value: Any) -> str:
+    """JSON that every reader takes: NaN and infinity, which it lacks, are null."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+    return value

@@ -1,6 +1,11 @@
 """The base of everything that a person may write down: frozen, strict, no unknown keys."""
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+"""Of images, steps, units, threads: what NumPy and every framework can count."""
 
 
 def _written_out(path: str) -> str:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from lockstep.errors import LockstepError
-from lockstep.settings import Settings
+from lockstep.settings import Count, Settings
 
 Padding = Literal["valid", "same", "full"]
 Function = Literal["relu", "leaky_relu", "swish", "tanh"]
@@ -35,9 +35,9 @@ class Conv2D(_Layer):
     """Cross-correlation with a square kernel, one bias per filter."""
 
     kind: Literal["conv2d"] = "conv2d"
-    filters: PositiveInt
-    kernel: PositiveInt
-    stride: PositiveInt = 1
+    filters: Count
+    kernel: Count
+    stride: Count = 1
     padding: Padding = "valid"
 
     @property
@@ -70,7 +70,7 @@ class Conv2D(_Layer):
 class _Pool(_Layer):
     """Windows of `size` x `size` that do not overlap; rows and columns left over are dropped."""
 
-    size: PositiveInt = 2
+    size: Count = 2
 
     @property
     def window(self) -> tuple[int, int]:
@@ -111,7 +111,7 @@ class Dense(_Layer):
     """x @ kernel + bias."""
 
     kind: Literal["dense"] = "dense"
-    units: PositiveInt
+    units: Count
 
     def output_shape(self, shape: Shape) -> Shape:
         return (self.units,)
@@ -212,7 +212,7 @@ class Spec(Settings):
     that layer.  `nodes`, and all that follows from it, raise LockstepError where shapes do not fit.
     """
 
-    input_shape: tuple[PositiveInt, ...]
+    input_shape: tuple[Count, ...]
     layers: tuple[Layer, ...] = Field(min_length=1)
 
     @cached_property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +14,14 @@ from pydantic import ValidationError
 from lockstep import cell as cells
 from lockstep.backend import Backend
 from lockstep.config import Cell
-from lockstep.data import sources
+from lockstep.data import sources, store
 from lockstep.data.dataset import Dataset
 from lockstep.errors import LockstepError
 from lockstep.experiment import Experiment
 from lockstep.results import read_npz
+
+LINKS = 40
+"""More of them in one path are a circle, as for the system."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Trained:
     cell: Cell
     weights: dict[str, np.ndarray]
     """Of the last epoch."""
+    sha256: str
+    """Of the data that it was trained on."""
 
     def backend(self, until: str | None = None) -> Backend:
         """The network with its weights in this process, or its layers up to one.
@@ -41,16 +48,31 @@ class Trained:
         return backend
 
     def dataset(self) -> Dataset:
-        """The data it was trained on, decoded again if it is gone.  Raises LockstepError."""
-        source, place = self.cell.experiment.data.source, self.folder.resolve()
-        if place.parts[-5:-4] != ("cells",):
+        """The data it was trained on, decoded again if they are gone.  Raises LockstepError."""
+        source = self.cell.experiment.data.source
+        known = sources.find(source)
+        folder = self._data(known.name)
+        if known.sha256 != self.sha256:
             raise LockstepError(
-                f"{self.folder}: not in a results folder (.../cells/experiment/backend/device/seed-n), "
-                "and its data are looked for beside cells/; copy the whole results folder"
+                f"{self.folder}: trained on other images than {known.name} has now; train the cell again"
             )
-        folder = place.parents[4] / "data" / sources.find(source).name
         sources.ensure(source, folder)
         return cells.load_data(self.cell, folder)
+
+    def _data(self, name: str) -> Path:
+        """Where its results folder keeps a decoded source.
+
+        Decoded images are large and replace what is there: only a folder that Lockstep has filled is taken.
+        """
+        beside = [place.parents[4] for place in _in_results(self.folder)]
+        for results in beside:
+            if store.about(results / "data" / name) or (results / ".work").is_dir():
+                return results / "data" / name
+        found = f": {beside[0]} holds no data of {name}, and was not made by training" if beside else ""
+        raise LockstepError(
+            f"{self.folder}: not in a results folder (.../cells/experiment/backend/device/seed-n){found}; "
+            "copy the whole results folder, or name the cell as it is found from there"
+        )
 
 
 def outcome(folder: Path) -> str:
@@ -76,10 +98,10 @@ def read(folder: Path) -> Trained:
         metrics = json.loads((folder / "metrics.json").read_text())
         identity = json.loads((folder / "provenance.json").read_text())["identity"]
         weights = read_npz(folder / "weights.npz")
-        outcome, settings = metrics["outcome"], dict(identity["experiment"])
+        outcome, settings, sha256 = metrics["outcome"], dict(identity["experiment"]), identity["data"]
         layers = settings.pop("spec")["layers"]
         experiment = Experiment.model_validate_json(json.dumps({**settings, "model": {"layers": layers}}))
-        name = folder.resolve().parents[2].name
+        name = next(_in_results(folder), folder.resolve()).parents[2].name
         cell = Cell(name, experiment, identity["backend"], identity["device"], identity["seed"])
     except (OSError, ValueError, KeyError, TypeError, IndexError, ValidationError) as error:
         raise LockstepError(
@@ -93,4 +115,35 @@ def read(folder: Path) -> Trained:
         raise LockstepError(
             f"{folder / 'weights.npz'}: not of the spec in provenance.json; train the cell again"
         )
-    return Trained(folder, cell, weights)
+    return Trained(folder, cell, weights, sha256)
+
+
+def _in_results(folder: Path) -> Iterator[Path]:
+    """The paths of a cell's folder that end in cells/experiment/backend/device/seed-n.
+
+    `cells`, and any other folder on the way, may be a link to another disk, where nothing of the rest is
+    beside it.  So the path comes as it was given, then with one link after the other replaced by its target.
+    """
+    here, there = (
+        Path(os.environ.get("PWD", "")),
+        Path.cwd(),
+    )  # a shell's keeps links
+    path = _without_dots((here if here.is_dir() and here.samefile(there) else there) / folder)
+    for _ in range(LINKS):
+        if path.parts[-5:-4] == ("cells",):
+            yield path
+        link = next((part for part in (*reversed(path.parents), path) if part.is_symlink()), None)
+        if link is None:
+            return
+        path = _without_dots(link.parent / link.readlink() / path.relative_to(link))
+
+
+def _without_dots(path: Path) -> Path:
+    """As the system reads it: ".." is the parent of what a link stands for."""
+    found = Path(path.anchor)
+    for part in path.parts[1:]:
+        if part == "..":
+            found = (found.resolve() if found.is_symlink() else found).parent
+        else:
+            found /= part
+    return found

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from lockstep import gpu
@@ -15,6 +14,7 @@ from lockstep.attacks.named import Attacked, grid, named
 from lockstep.attacks.scores import accuracy
 from lockstep.attacks.suite import digits
 from lockstep.attacks.victim import Victim
+from lockstep.console import Console
 from lockstep.evaluation import BATCH
 from lockstep.progress import counting
 from lockstep.results import write_json

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lockstep.check.judge import Judgement
+from lockstep.console import Console
 from lockstep.results import write_json
 
 STYLES = {"holds": "green", "does not hold": "bold red", "cannot tell": "yellow", "not run": "yellow"}
@@ -23,11 +23,11 @@ def show(judgement: Judgement, console: Console) -> None:
         found = Text(each.numbers)
         if each.verdict in ("does not hold", "cannot tell"):
             found.append(f"\n{each.test}", style="dim")
-        table.add_row(Text(each.verdict, STYLES[each.verdict]), Text(each.claim), found)
+        table.add_row(Text(each.verdict, STYLES[each.verdict]), each.claim, found)
     console.print(table)
     for note in judgement.notes:
-        console.print(Text(note))
-    console.print(Text(f"Is this run a reproduction? {judgement.answer}", "bold"))
+        console.print(note)
+    console.print(f"Is this run a reproduction? {judgement.answer}", style="bold")
 
 
 def write(path: Path, judgement: Judgement) -> None:

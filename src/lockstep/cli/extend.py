@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from lockstep.cli.shared import DEFAULT, ConfigOption, PluginsOption, app, know, out
 from lockstep.errors import LockstepError
@@ -53,7 +52,7 @@ def backends(config: PluginsOption = None) -> None:
         table.add_row(plugin.name, versions, devices, ", ".join(plugin.variants), _short(plugin.folder))
     out.print(table)
     for name, fault in faults.items():
-        out.print(Text(f"{name}: {fault}", style="yellow"))
+        out.print(f"{name}: {fault}", style="yellow")
 
 
 def _devices(plugin: Plugin) -> list[str]:
@@ -81,9 +80,9 @@ def make_backend(
     from lockstep import new_backend
 
     folder = new_backend.write(name, to)
-    out.print(f"{folder}: a backend that runs as it is.  Next, beside docs/plugins.md:", highlight=False)
+    out.print(f"{folder}: a backend that runs as it is.  Next, beside docs/plugins.md:")
     for command in new_backend.next_commands(name, to):
-        out.print(f"  {command}", highlight=False)
+        out.print(f"  {command}")
 
 
 @app.command("describe", rich_help_panel="extend")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lockstep.cli.shared import DEFAULT, BackendsOption, ConfigOption, PluginsOption, app, know, out
+from lockstep.cli.shared import DEFAULT, MOST, BackendsOption, ConfigOption, PluginsOption, app, know, out
 
 
 @app.command(rich_help_panel="prove")
@@ -18,8 +18,8 @@ def verify(
     tier: Annotated[
         list[str], typer.Option(help="T0 to T7, or a range as T0..T6; several with commas or repeated")
     ] = ["T0..T4"],  # noqa: B006  typer reads it
-    steps: Annotated[int, typer.Option(min=1, help="of T5; fewer than 500 cannot tell")] = 500,
-    pairs: Annotated[int, typer.Option(min=1, help="of T6; fewer than 8 cannot tell")] = 8,
+    steps: Annotated[int, typer.Option(min=1, max=MOST, help="of T5; fewer than 500 cannot tell")] = 500,
+    pairs: Annotated[int, typer.Option(min=1, max=MOST, help="of T6; fewer than 8 cannot tell")] = 8,
     references: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="keep the reference's runs of T5 to T7 here")
     ] = None,
@@ -56,8 +56,8 @@ def attack(
     more: Annotated[list[float] | None, typer.Argument(metavar="", show_default=False)] = None,
     name: Annotated[list[str], typer.Option("--attack", help="fgsm, pgd, ...; may be repeated")] = ["fgsm"],  # noqa: B006  typer reads it
     eps: Annotated[list[float], typer.Option(help="one or more, of a pixel; l2: length")] = [0.1, 0.2, 0.3],  # noqa: B006
-    steps: Annotated[int, typer.Option(min=1, help="of iterated attacks")] = 40,
-    images: Annotated[int, typer.Option(min=1, help="test images, from all over the set")] = 500,
+    steps: Annotated[int, typer.Option(min=1, max=MOST, help="of iterated attacks")] = 40,
+    images: Annotated[int, typer.Option(min=1, max=MOST, help="test images, from all over the set")] = 500,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="of random starts and noise")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write accuracies")] = None,
 ) -> None:
@@ -108,4 +108,4 @@ def make_reference(
     made = reference.of_results(read(settings))
     reference.write(path, made)
     runs = sum(len(seeds) for trained in made.experiments.values() for seeds in trained.runs.values())
-    out.print(f"{path}: {len(made.experiments)} experiments, {runs} runs", highlight=False)
+    out.print(f"{path}: {len(made.experiments)} experiments, {runs} runs")

@@ -54,7 +54,7 @@ def train(
         text = f"test accuracy {test['accuracy']:.4f}, cross-entropy {test['cross_entropy']:.4f}"
     else:
         text = f"{metrics['outcome']}: {metrics['reason']}"
-    out.print(f"{cell}: {text}", highlight=False)
+    out.print(f"{cell}: {text}")
 
 
 @app.command(rich_help_panel="run")
@@ -78,7 +78,7 @@ def data(
         folder = settings.data_path(setting)
         with decoding(name, sources.find(setting).listed) as advance:
             sources.ensure(setting, folder, advance)
-        out.print(store.summary(folder), highlight=False, markup=False)
+        out.print(store.summary(folder))
 
 
 @app.command(rich_help_panel="run")
@@ -96,7 +96,7 @@ def robustness(
 
     settings = load(config)
     cell = settings.cell(experiment, backend, device, seed)
-    out.print(f"{cell}: {attacked.run(settings, cell, counting)}", highlight=False)
+    out.print(f"{cell}: {attacked.run(settings, cell, counting)}")
 
 
 @app.command(rich_help_panel="run")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from lockstep.cli.shared import DEFAULT, ConfigOption, app, out
 
@@ -54,9 +53,9 @@ def compare(
         from lockstep.compare import page  # draws, which takes a second
 
         page.write(found, html)
-        out.print(Text(f"Page: {html}"))
+        out.print(f"Page: {html}")
     for line in failed:
-        out.print(Text(f"failed: {line}", style="bold red"))
+        out.print(f"failed: {line}", style="bold red")
     if failed:
         raise typer.Exit(1)
 
@@ -70,6 +69,7 @@ def write_bundle(
 ) -> None:
     """Put results, report, config and provenance into one zip, for `lockstep report FILE.zip` elsewhere."""
     from lockstep import bundle
+    from lockstep.bundle_names import REPORTS
     from lockstep.config import load
     from lockstep.progress import decoding
 
@@ -78,14 +78,11 @@ def write_bundle(
     with decoding(path.name, len(bundle.members(settings))) as advance:
         about = bundle.write(settings, path, advance)
     for folder, size in about["left_out"].items():
-        out.print(f"left out: {folder}, {size / 1e6:,.0f} MB; a report will draw no images", highlight=False)
-    if f"{bundle.REPORTS}/index.html" not in about["files"]:
-        out.print(f"no report in it: there is none in {settings.reports}", highlight=False)
+        out.print(f"left out: {folder}, {size / 1e6:,.0f} MB; a report will draw no images")
+    if f"{REPORTS}/index.html" not in about["files"]:
+        out.print(f"no report in it: there is none in {settings.reports}")
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in about["outcomes"].items())
-    out.print(
-        f"{path}: {path.stat().st_size / 1e6:,.1f} MB, {len(about['files']):,} files, {outcomes}",
-        highlight=False,
-    )
+    out.print(f"{path}: {path.stat().st_size / 1e6:,.1f} MB, {len(about['files']):,} files, {outcomes}")
 
 
 @app.command(rich_help_panel="compare and share")
@@ -100,4 +97,4 @@ def export(
     from lockstep import export as exports
 
     path = exports.export(folder, to, file)
-    out.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", highlight=False)
+    out.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

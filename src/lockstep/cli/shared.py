@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from lockstep.console import Console
 
 app = typer.Typer(
     help="One CNN spec, every backend, step for step.",
@@ -15,7 +16,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+out = Console(width=None if sys.stdout.isatty() else 120)
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="config file", metavar="FILE")]
 BackendsOption = Annotated[
@@ -30,6 +31,8 @@ BundleArgument = Annotated[
     typer.Argument(metavar="BUNDLE.zip", help="of lockstep bundle, instead of a config", show_default=False),
 ]
 DEFAULT = Path("config/config.yaml")
+MOST = 2**31 - 1
+"""Of what is counted; as in a config."""
 
 
 def know(config: Path | None) -> None:

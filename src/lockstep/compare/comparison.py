@@ -72,8 +72,8 @@ class Comparison:
 
 def compare(sources: Sequence[Source], margin: float, across_machines: bool) -> Comparison:
     """margin: in percentage points.  Raises LockstepError where two results have nothing in common."""
-    if not margin > 0:
-        raise LockstepError(f"--margin {margin:g}: give percentage points above 0")
+    if not 0 < margin <= 100:
+        raise LockstepError(f"--margin {margin:g}: give percentage points above 0, up to 100")
     pairs = [_pair(sources[0], second, margin / 100, across_machines) for second in sources[1:]]
     return Comparison(sources, margin, pairs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,9 +30,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Raises LockstepError for what cannot be a limit."""
-        if self.max_drop is not None and not self.max_drop >= 0:
-            raise LockstepError(f"--max-drop {self.max_drop:g}: give percentage points, 0 or more")
-        if self.max_slowdown is not None and not self.max_slowdown > 0:
+        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
+            raise LockstepError(f"--max-drop {self.max_drop:g}: give percentage points, 0 to 100")
+        if self.max_slowdown is not None and not 0 < self.max_slowdown < math.inf:
             raise LockstepError(f"--max-slowdown {self.max_slowdown:g}: give a ratio above 0, such as 1.2")
         for name in self.fail_on:
             if name not in FAIL_ON:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +10,7 @@ from lockstep.compare.comparison import Comparison, Pair
 from lockstep.compare.contrast import CANNOT_TELL, DIFFERENT, SAME
 from lockstep.compare.differences import concerned
 from lockstep.compare.metrics import Group, Row
+from lockstep.console import Console
 from lockstep.report import text
 
 STYLES = {SAME: "green", DIFFERENT: "bold red", CANNOT_TELL: "yellow"}
@@ -24,15 +24,15 @@ def show(found: Comparison, console: Console) -> None:
             [f"{source.completed} of {text.count(len(source.runs), 'cell')} completed"] if source.runs else []
         )
         parts += [f"times of {text.listed(list(source.timed))}"] if source.timed else []
-        console.print(Text(f"{source.label}: {source.path}: {'; '.join(parts)}"))
+        console.print(f"{source.label}: {source.path}: {'; '.join(parts)}")
     for pair in found.pairs:
         console.print()
-        console.print(Text(words.headline(pair), style="bold"))
+        console.print(words.headline(pair), style="bold")
         if pair.differences:
             console.print(_differences(pair))
     for pair in found.pairs:
         for line in words.warnings(pair):
-            console.print(Text(f"warning: {line}", style="bold yellow"))
+            console.print(f"warning: {line}", style="bold yellow")
     if any(pair.metrics for pair in found.pairs):
         console.print()
         _metrics(found, console)
@@ -48,7 +48,7 @@ def _differences(pair: Pair) -> Table:
         title = words.title(kind)
         for row in rows:
             where = concerned(row, pair.first, pair.second)
-            table.add_row(title, *map(Text, (row.what, row.first, row.second, where)))
+            table.add_row(title, row.what, row.first, row.second, where)
             title = ""
         if rows:
             table.add_section()
@@ -74,8 +74,8 @@ def _metrics(found: Comparison, console: Console) -> None:
         first = next(row for row in mine if row)
         cells = [_cell(pair, row) for pair, row in zip(found.pairs, mine, strict=True)]
         table.add_row(
-            Text(group.experiment),
-            Text(_side(group)),
+            group.experiment,
+            _side(group),
             words.metric(metric),
             words.mean(first, first.first),
             *cells,
@@ -85,12 +85,12 @@ def _metrics(found: Comparison, console: Console) -> None:
     for pair in found.pairs:
         for metric, counts in pair.counts.items():
             name = words.METRICS.get(metric, metric).partition(",")[0]
-            console.print(Text(f"{pair.name}: {name}: {words.verdicts(counts)}"))
+            console.print(f"{pair.name}: {name}: {words.verdicts(counts)}")
         if line := words.chance(pair):
-            console.print(Text(line))
+            console.print(line)
     if left := len(keys) - len(shown):
-        console.print(f"{text.count(left, 'row')} more: --html and --json have all", highlight=False)
-    console.print(Text(words.rule(found)))
+        console.print(f"{text.count(left, 'row')} more: --html and --json have all")
+    console.print(words.rule(found))
 
 
 def _side(group: Group) -> str:
@@ -115,9 +115,9 @@ def _times(found: Comparison, console: Console) -> None:
         table.add_column(f"{pair.second.label} / {pair.first.label}")
     rows = [{(row.timed, row.backend): row for row in pair.times if row.is_epochs} for pair in found.pairs]
     for key in dict.fromkeys(key for mine in rows for key in mine):
-        table.add_row(*map(Text, key), *(mine[key].told if key in mine else "" for mine in rows))
+        table.add_row(*key, *(mine[key].told if key in mine else "" for mine in rows))
     if table.row_count:
         console.print(table)
     for pair in found.pairs:
         for line in pair.remarks:
-            console.print(Text(f"{pair.name}: {line}", style="yellow"))
+            console.print(f"{pair.name}: {line}", style="yellow")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from lockstep.conformance.advice import next_step
 from lockstep.conformance.certificate import Certificate, Verdict
 from lockstep.conformance.verify import Request, prepared_digits
 from lockstep.conformance.verify import verify as measure
+from lockstep.console import Console
 from lockstep.errors import LockstepError
 from lockstep.progress import counting
 
@@ -40,7 +40,7 @@ def verify(
             except LockstepError as error:
                 if not every:
                     raise
-                console.print(Text(str(error), style="yellow"))
+                console.print(str(error), style="yellow")
                 continue
             show(made, console)
             certificates.append(made)
@@ -79,7 +79,7 @@ def _backends(names: Sequence[str], every: bool, device: str, console: Console) 
         return [discovery.find(name).name for name in names]
     for plugin in discovery.plugins().values():
         if reason := plugin.unusable(device):
-            console.print(Text(f"{plugin.name}: {reason}", style="yellow"))
+            console.print(f"{plugin.name}: {reason}", style="yellow")
     return [plugin.name for plugin in discovery.plugins().values() if not plugin.unusable(device)]
 
 
@@ -95,10 +95,10 @@ def show(certificate: Certificate, console: Console) -> None:
         numbers = ("" if value is None else f"{value:.1e}" for value in (check.measured, check.limit))
         verdict = Text(check.verdict, style=COLOURS[check.verdict])
         tier = "" if check.quantity == "backend" else check.tier  # it has not come so far
-        table.add_row(tier, Text(check.quantity), *numbers, verdict, Text(check.note))
+        table.add_row(tier, check.quantity, *numbers, verdict, check.note)
     console.print(table)
     if certificate.diagnosis:
-        console.print(Text(f"  {certificate.diagnosis}"))
-    console.print(Text(f"{certificate.backend} on {certificate.device}: {certificate.summary}"), style="bold")
+        console.print(f"  {certificate.diagnosis}")
+    console.print(f"{certificate.backend} on {certificate.device}: {certificate.summary}", style="bold")
     if step := next_step(certificate):
-        console.print(Text(f"Next: {step}"))
+        console.print(f"Next: {step}")

@@ -52,8 +52,11 @@ def _layers(node: Node) -> Iterator[Any]:
             yield layers.Flatten(name=node.name, **LAST)
         case Dense():
             yield layers.Dense(layer.units, name=node.name)
-        case Activation(function="leaky_relu"):
-            yield layers.LeakyReLU(layer.slope, name=node.name)
+        case Activation(slope=float(slope)) if slope < 0:  # which LeakyReLU refuses
+            once = {"shared_axes": list(range(1, len(node.input_shape) + 1)), "trainable": False}
+            yield layers.PReLU(keras.initializers.Constant(slope), name=node.name, **once)
+        case Activation(slope=float(slope)):
+            yield layers.LeakyReLU(slope, name=node.name)
         case Activation():
             yield layers.Activation(FUNCTIONS[layer.function], name=node.name)
         case Dropout():

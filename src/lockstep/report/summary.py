@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from lockstep.console import Console
 from lockstep.report import text
 from lockstep.report.certificates import read_all
 from lockstep.report.runs import Results
@@ -28,11 +27,11 @@ def show(results: Results, console: Console, bundle: Path | None = None) -> None
         console.print(problems)
     console.print("Conformance, by lockstep verify:")
     for each in read_all(config):
-        console.print(Text(f"  {results.label(each.side)}: {each.summary}"))
+        console.print(f"  {results.label(each.side)}: {each.summary}")
     page = config.reports / "index.html"
     source = bundle or f"--config {config.path}"
     hint = f"Report: {page}" if page.exists() else f"No report yet: lockstep report {source}"
-    console.print(Text(hint))
+    console.print(hint)
 
 
 def _accuracies(results: Results) -> Table:
@@ -55,6 +54,5 @@ def _problems(results: Results) -> Table:
         "experiment", "backend", "seeds", "outcome", "reason", title="Not completed", title_justify="left"
     )
     for (name, side, outcome, reason, _), seeds in results.problems.items():
-        # A reason is another program's text: rich must not read its brackets as markup.
-        table.add_row(name, results.label(side), ", ".join(map(str, seeds)), outcome, Text(reason))
+        table.add_row(name, results.label(side), ", ".join(map(str, seeds)), outcome, reason)
     return table

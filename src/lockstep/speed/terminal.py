@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from lockstep import discovery
 from lockstep.config import Config
+from lockstep.console import Console
 from lockstep.errors import LockstepError
 from lockstep.progress import counting
 from lockstep.results import write_json
@@ -33,26 +32,26 @@ def request(
 ) -> Request:
     """Raises LockstepError for what is not known or cannot be; says which backends are left out."""
     for option, value in (("--threads", threads), ("--batch-size", batch_size), ("--rounds", rounds)):
-        if value is not None and value < 1:
-            raise LockstepError(f"{option} {value}: give 1 or more")
+        if value is not None and not 0 < value < 2**31:
+            raise LockstepError(f"{option} {value}: give 1 or more, below 2**31")
     usable = []
     for plugin in map(discovery.find, dict.fromkeys(names)):
         if reason := plugin.unusable(device):
-            console.print(Text(f"{plugin.name}: {reason}; left out", style="yellow"))
+            console.print(f"{plugin.name}: {reason}; left out", style="yellow")
         else:
             usable.append(plugin.name)
     if not usable:
         raise LockstepError(f"none of {', '.join(names)} can run on {device} here; see lockstep backends")
     if threads > (cores := os.cpu_count() or 1):
         console.print(
-            Text(f"--threads {threads}: this machine has {cores} cores; threads will wait", style="yellow")
+            f"--threads {threads}: this machine has {cores} cores; threads will wait", style="yellow"
         )
     return Request(config, tuple(usable), device, threads, batch_size, rounds, peers)
 
 
 def run(request: Request, json_file: Path | None, keep: Path | None, console: Console) -> None:
     """Time, print, and write what is asked for."""
-    found = time(request, keep, counting, lambda line: console.print(Text(line)))
+    found = time(request, keep, counting, console.print)
     show(found, console)
     if json_file:
         write_json(json_file, found)
@@ -81,18 +80,17 @@ def show(found: dict[str, Any], console: Console) -> None:
         console.print(
             f"whole epochs, {name} / {peer['peer']}: {rows.ratio(peer['ratio']) or 'not told'}; "
             f"{peer['peer']} median {speed['median']:,.0f} images/s, q10 {speed['q10']:,.0f}, "
-            f"q90 {speed['q90']:,.0f}, n {speed['n']}",
-            highlight=False,
+            f"q90 {speed['q90']:,.0f}, n {speed['n']}"
         )
     _warn(found, console)
 
 
 def _warn(found: dict[str, Any], console: Console) -> None:
     for name, reason in found["failed"].items():
-        console.print(Text(f"{name}: left out: {reason}", style="yellow"))
+        console.print(f"{name}: left out: {reason}", style="yellow")
     for name, value in found["switches"].items():
         text = f"{name}={value}: the environment chooses the kernels of a library, which changes its speed"
-        console.print(Text(text, style="yellow"))
+        console.print(text, style="yellow")
     for run in found["load"]:
         kept = run["tries"][run["kept"]]
         if kept["disturbed"]:
@@ -100,17 +98,15 @@ def _warn(found: dict[str, Any], console: Console) -> None:
             line += (
                 f"{run['timed']}: steal {kept['steal']:.1%}, other processes {kept['others']:.1%} of the CPU"
             )
-            console.print(Text(line, style="yellow"))
+            console.print(line, style="yellow")
     if found["disturbed"]:
         limits = found["limits"]
         console.print(
-            Text(
-                f"warning: {len(found['disturbed'])} of {_count(found['rounds'], 'round')} disturbed "
-                f"(limits: steal {limits['steal']:.0%}, others {limits['others']:.0%}); "
-                "close other programs, or move to a machine of your own, and time again; "
-                "until then trust ratios more than times",
-                style="yellow",
-            )
+            f"warning: {len(found['disturbed'])} of {_count(found['rounds'], 'round')} disturbed "
+            f"(limits: steal {limits['steal']:.0%}, others {limits['others']:.0%}); "
+            "close other programs, or move to a machine of your own, and time again; "
+            "until then trust ratios more than times",
+            style="yellow",
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,7 +16,7 @@ from lockstep import gpu
 from lockstep.data import dataset, sources
 from lockstep.errors import LockstepError
 from lockstep.provenance import machine
-from lockstep.results import write_npz, write_text
+from lockstep.results import json_text, write_npz, write_text
 from lockstep.speed import child, load, peers, summary
 from lockstep.speed.request import Request
 from lockstep.speed.rounds import Run, Timed, interleaved
@@ -67,7 +66,7 @@ def time(request: Request, keep: Path | None, bar: Bar, say: Callable[[str], Non
         raise LockstepError("; ".join(f"{timed}: {reason}" for timed, reason in failed.items()))
     for run in runs if keep else ():
         assert keep
-        write_text(keep / f"{run.timed}-round-{run.round}.json", json.dumps(run.raw, indent=1) + "\n")
+        write_text(keep / f"{run.timed}-round-{run.round}.json", json_text(run.raw))
     return content(request, runs, failed, its_gpu)
 
 
