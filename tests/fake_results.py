@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -185,12 +186,19 @@ def under_attack(
     return made.measurements, made.arrays
 
 
-def write_images(config: Config, images: np.ndarray, skipped: Sequence[store.Refused] = ()) -> None:
+def write_images(
+    config: Config,
+    images: np.ndarray,
+    skipped: Sequence[store.Refused] = (),
+    duplicates: Mapping[str, Any] | None = None,
+) -> None:
     """The decoded source of the fakes: uint8 [n, 28, 28, 1]."""
     folder, labels = config.data_path("mnist-5k"), np.arange(len(images)) % 10
     decoded = store.write_arrays(folder, (28, 28, 1), [(images.tobytes(), labels)], 10)
     about = {"sha256": "d" * 64}
-    store.finish(folder, "mnist-5k", [*"0123456789"], about, decoded._replace(skipped=skipped))
+    store.finish(
+        folder, "mnist-5k", [*"0123456789"], about, decoded._replace(skipped=skipped, duplicates=duplicates)
+    )
 
 
 @contextmanager

@@ -206,9 +206,10 @@ def test_what_cannot_be_used_fails_in_one_line_and_leaves_nothing(spoilt, tmp_pa
     with pytest.raises(LockstepError) as error:
         sources.prepare(directory(spoilt, interpolation="none"), folder)
     line = str(error.value)
-    assert line.startswith(f"{spoilt}: 7 of 27 images cannot be used: a/b1 cut.png (damaged: ")
-    assert "b/size 1.png" not in line
-    assert line.endswith(" and 2 more; mend them, or set data.source.invalid: skip")
+    unknown = "a/b2 empty.png and 1 more (not an image in a known format)"
+    assert line.startswith(f"{spoilt}: 7 of 27 images cannot be used: {unknown}, a/b1 cut.png (damaged: ")
+    assert "b/size 2.png" not in line
+    assert line.endswith(" and 1 more; mend them, or set data.source.invalid: skip")
     assert "\n" not in line
     assert not list(folder.iterdir())
 
@@ -218,8 +219,8 @@ def test_what_cannot_be_used_is_skipped_with_a_warning_and_recorded(spoilt, tmp_
     data = decoded(setting, tmp_path)
     warning = capsys.readouterr().err
     assert warning.count("\n") == 1
-    assert f"warning: 7 of 27 images of {sources.find(setting).name} were skipped: a/b1 cut" in warning
-    assert "a/b5 deep.png (16 bits a channel, expected 8) and 2 more; all" in warning
+    assert f"warning: 7 of 27 images of {sources.find(setting).name} were skipped: a/b2 empty" in warning
+    assert " a/b5 deep.png (16 bits a channel, expected 8), " in warning
     recorded = dict(data.about["skipped"])
     assert list(recorded) == list(REASONS)
     assert all(recorded[name].startswith(reason) for name, reason in REASONS.items())
@@ -235,14 +236,14 @@ def test_rows_that_cannot_be_used(tmp_path, capsys):
     rows = [(f"{c}/{n:03}.png", c) for c in "ab" for n in range(10)]
     bad = [("gone.png", "a"), ("a/001.png", "cat"), ("a/002.png", ""), ("", "a"), ("t.csv", "a")]
     path = table(root / "t.csv", [*bad, *rows])
-    with pytest.raises(LockstepError, match=r"5 of 25 images cannot be used: a/001.png \(unknown label"):
+    with pytest.raises(LockstepError, match=r"5 of 25 images cannot be used: line 3: a/001.png \(unknown"):
         sources.prepare(dataframe(path, classes=["a", "b"]), tmp_path / "decoded")
     data = decoded(dataframe(path, classes=["a", "b"], invalid="skip"), tmp_path)
     assert dict(data.about["skipped"]) == {
-        "a/001.png": "unknown label 'cat'",
-        "a/002.png": "no label",
-        "row 5": "no file name",
-        "t.csv": "its name ends in none of .png .jpg .jpeg .bmp .ppm .tif .tiff",
+        "line 3: a/001.png": "unknown label 'cat'",
+        "line 4: a/002.png": "no label",
+        "line 5": "no file name",
+        "line 6: t.csv": "its name ends in none of .png .jpg .jpeg .bmp .ppm .tif .tiff",
         "gone.png": "No such file or directory",
     }
     assert len(data.images) == 20
@@ -252,7 +253,12 @@ def test_a_class_that_loses_too_many_images_is_an_error_even_when_skipping(tmp_p
     root = fill(tmp_path / "d", a=10, b=10)
     for path in sorted((root / "b").iterdir())[2:]:
         path.write_bytes(b"")
-    with pytest.raises(LockstepError, match=r"class 'b' has 2 images, too few to be in the validation set"):
+    cause = (
+        r"8 of 20 images cannot be used: b/002.png and 7 more \(not an image.*\); so class 'b' has 2 images"
+    )
+    with pytest.raises(
+        LockstepError, match=rf"{cause}, none of them in the .* at least 3: mend those, or add"
+    ):
         decoded(directory(root, invalid="skip"), tmp_path)
     assert not store.about(tmp_path / "decoded")
 
@@ -264,16 +270,20 @@ def test_a_class_that_loses_too_many_images_is_an_error_even_when_skipping(tmp_p
         ({"directory": "empty"}, "empty: no folder in it; expected one for each class"),
         ({"directory": "hollow"}, r"hollow/b: a class folder without images \(.png"),
         ({"directory": "good", "classes": ["a", "x"]}, "good/x: no such class folder; .*`classes`"),
-        ({"directory": "few"}, "few: class 'b' has 2 images, too few to be in the test set; add"),
+        ({"directory": "good", "classes": ["a", "B"]}, "good: no class folder 'B'; if it is 'b', write that"),
+        ({"directory": "few"}, "few: class 'b' has 2 images, none of .* needs at least 3: add"),
         ({"directory": "good", "split": "subfolders"}, "good/train: No such file or directory; name"),
         ({"directory": "parts", "split": "subfolders"}, "parts/test/new: no such class in parts/train"),
         ({"dataframe": "nowhere.csv"}, "nowhere.csv: No such file or directory; name a CSV file"),
-        ({"dataframe": "t.csv"}, "t.csv: no column 'filename'; it has: file, class; set x_col"),
+        ({"dataframe": "t.csv"}, "t.csv: no column 'filename'; it has: 'file', 'class'; set x_col"),
         ({"dataframe": "t.csv", "x_col": "file", "y_col": "c"}, "t.csv: no column 'c'; .*; set y_col"),
         ({"dataframe": "t.csv", "x_col": "file", "images": "away"}, "away: no such folder; name the one"),
-        ({"dataframe": "blank.csv"}, "blank.csv: no column 'filename'; it has: none"),
+        ({"dataframe": "blank.csv"}, "blank.csv: empty; expected a line with the names"),
         ({"dataframe": "head.csv"}, "head.csv: no row has a label in column 'class'"),
-        ({"dataframe": "binary.csv"}, r"binary.csv: not a CSV file in UTF-8 \(.*; save it as one"),
+        (
+            {"dataframe": "binary.csv"},
+            "binary.csv, line 2: the byte 0xff is not UTF-8; save it as a CSV file in UTF-8",
+        ),
     ],
 )
 @pytest.mark.parametrize("invalid", ["fail", "skip"])
@@ -295,7 +305,91 @@ def test_a_structural_mistake_is_one_line_in_either_mode(tmp_path, monkeypatch, 
     assert "\n" not in str(error.value)
 
 
+ENDINGS = r"its name ends in none of .png .*\)"
+MEND = "each class needs at least 3: mend those, or add"
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "message"),
+    [
+        (
+            [(f"{c}/{n:03}", c) for n in range(20) for c in "ab"],
+            {},
+            rf"40 of 40 images cannot be used: line 2: a/000 and 39 more \({ENDINGS}; so class 'a' has no "
+            rf"image; {MEND}",
+        ),
+        (
+            [(f"{c}/{n:03}.png", f"{'ab'.index(c)}.0") for n in range(20) for c in "ab"],
+            {"classes": ["0", "1"]},
+            r"40 of 40 .*: line 2: a/000.png and 19 more \(unknown label '0.0'; write '0' if it is that "
+            rf"class\), line 3: b/000.png and 19 more .* so class '0' has no image; {MEND}",
+        ),
+        (
+            [(f"{c}/{n:03}.png", c if c == "a" or n < 2 else "") for n in range(20) for c in "ab"],
+            {"invalid": "skip"},
+            rf"18 of 40 .*: line 7: b/002.png and 17 more \(no label\); so class 'b' has 2 images.*; {MEND}",
+        ),
+        (
+            [(f"{c}/{n:03}.png", c) for c in "ab" for n in range(20)],
+            {"split": "first"},
+            "class 'b' has 20 images, none of them in the validation set; split: first takes the first rows "
+            "of the table for validation and the next for test: set split: drawn, or mix the rows",
+        ),
+    ],
+    ids=["no extensions", "numbers with a point", "skipped", "sorted rows"],
+)  # fmt: skip
+def test_the_cause_comes_first_and_what_helps_last(tmp_path, rows, settings, message):
+    path = table(fill(tmp_path / "d", a=20, b=20) / "t.csv", rows)
+    with pytest.raises(LockstepError, match=message) as error:
+        _ = anew(dataframe(path, **settings)).train
+    assert "\n" not in str(error.value)
+
+
+def test_images_of_another_size_are_told_before_a_class_that_lacks_them(tmp_path):
+    setting = directory(fill(tmp_path / "d", a=20, b=20), size=[28, 28], invalid="skip")
+    cause = r"40 of 40 images cannot be used: a/000.png and 39 more \(6x4 pixels, expected 28x28.*\)"
+    with pytest.raises(LockstepError, match=rf"{cause}; so class 'a' has no image; {MEND}"):
+        decoded(setting, tmp_path)
+
+
 # Splits.
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0.1, 0.2), (0.45, 0.45), (0.02, 0.9), (1e-3, 1e-3)])
+def test_three_images_of_a_class_are_enough_for_a_drawn_split_however_many_more_there_are(validation, test):
+    for counts in (
+        [3],
+        [3, 3],
+        [40, 8],
+        [13, 10, 9, 8, 7, 6, 5, 4, 3],
+        [3] * 300,
+        [1000, 3],
+        [*range(3, 60)],
+    ):
+        labels = np.repeat(np.arange(len(counts), dtype=np.uint16), counts)
+        shares = [splits.count(share, len(labels)) for share in (validation, test)]
+        parts = splits.drawn(labels, 1, *shares)
+        assert splits.absent(parts, labels, len(counts)) is None, counts
+        assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(labels)))
+        moved = np.abs(np.subtract([len(part) for part in parts[1:]], shares)).max()
+        assert moved <= 2 * len(counts), "a class moves at most an image into each of two parts"
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0.1, 0.2), (1 / 49, 0.5), (0.3, 0.07), (0.5, 0.45)])
+def test_the_least_number_of_a_split_by_order_is_the_least(tmp_path, validation, test):
+    least = splits.least_of_first(validation, test)
+
+    def enough(images: int) -> bool:
+        labels = np.zeros(images, np.uint8)
+        parts = splits.first(labels, 0, validation, test, [np.arange(images)])
+        return splits.absent(parts, labels, 1) is None
+
+    assert [enough(images) for images in range(2, 3 * least)] == [n >= least for n in range(2, 3 * least)]
+    setting = directory(fill(tmp_path / "d", a=least - 1), split="first", validation=validation, test=test)
+    with pytest.raises(
+        LockstepError, match=f"with split: first each class needs at least {least}: add images,"
+    ):
+        _ = anew(setting).train
 
 
 def test_the_first_share_of_each_class_validates_and_the_next_tests(tmp_path):
@@ -398,6 +492,115 @@ def test_the_first_share_is_what_keras_takes(tmp_path):
         validation = source._split(source.listing.labels, None, seed=0).validation
         assert [source.listing.names[place] for place in validation] == names
         assert source.listing.labels[validation].tolist() == labels
+
+
+# Copies.
+
+
+def copied(path: Path, times: int, images: int = 60) -> Path:
+    """A table in which each of a folder's images has a number of rows."""
+    root = fill(path.parent / "d", a=images, b=images)
+    names = [(f"d/{c}/{n:03}.png", c) for c in "ab" for n in range(images)]
+    (root / "b/000.png").write_bytes((root / "a/000.png").read_bytes())
+    return table(path, names * times)
+
+
+def test_copies_are_counted_within_and_across_sets_and_named(tmp_path, capsys):
+    setting = dataframe(copied(tmp_path / "t.csv", 2))
+    data = decoded(setting, tmp_path)
+    train, validation, test = (
+        {data.images[place].tobytes() for place in part} for part in sources.find(setting).split(data, 0)
+    )
+    parts = sources.find(setting).split(data, 0)
+    found = data.about["duplicates"]
+    assert found["copies"] == 121, "each row twice, and two images alike"
+    assert found["test_in_train"] == sum(data.images[place].tobytes() in train for place in parts.test) > 20
+    in_train = sum(data.images[place].tobytes() in train for place in parts.validation)
+    assert found["validation_in_train"] == in_train > 5
+    assert found["test_in_validation"] == sum(data.images[n].tobytes() in validation for n in parts.test)
+    assert found["within"] == {
+        "train": len(parts.train) - len(train),
+        "validation": len(parts.validation) - len(validation),
+        "test": len(parts.test) - len(test),
+    }
+    assert len(found["groups"]) == 119
+    assert found["groups"][0] == {
+        "images": [0, 60, 120, 180],
+        "files": ["d/a/000.png", "d/b/000.png"] * 2,
+        "classes": ["a", "b"] * 2,
+    }
+    copies, labels = capsys.readouterr().err.splitlines()
+    name, within = sources.find(setting).name, sum(found["within"].values())
+    assert copies.startswith(
+        f"warning: 121 of 240 images of {name} are copies of others, byte for byte ({within} within one set)"
+        f"; with split_seed 0 {found['test_in_train']} of 48 test images are in the training set too, "
+        f"{in_train} of 24 validation images are in the training set too, {found['test_in_validation']} of 48"
+    )
+    assert ": d/a/000.png = d/b/000.png = d/a/000.png (and 1 more), d/a/001.png = d/a/001.png, " in copies
+    assert "and 114 more; duplicates: keep-together puts all copies" in copies
+    assert labels.startswith(
+        f"warning: 1 different image is there in {name} under more than one label: "
+        "d/a/000.png (class 'a') = d/b/000.png (class 'b'); see "
+    )
+
+
+def test_copies_that_are_kept_together_are_in_one_set_whatever_the_seed(tmp_path, capsys):
+    setting = dataframe(copied(tmp_path / "t.csv", 3), duplicates="keep-together")
+    data, source = decoded(setting, tmp_path), sources.find(setting)
+    assert "; with split_seed 0 none is in another set than its original: " in capsys.readouterr().err
+    for seed in range(3):
+        parts = source.split(data, seed)
+        assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(360))
+        sets = [{data.images[place].tobytes() for place in part} for part in parts]
+        assert [len(each) for each in sets] == [85, 11, 23]
+        assert not sets[0] & sets[1] | sets[0] & sets[2] | sets[1] & sets[2]
+        assert np.bincount(data.labels[parts.test]).tolist() == pytest.approx([36, 36], abs=6)
+    assert anew(setting).train == len(source.split(data, 0).train)
+
+
+def test_without_copies_nothing_is_said_and_keeping_together_changes_nothing(tmp_path, capsys):
+    root = fill(tmp_path / "d", a=20, b=40)
+    split = [
+        sources.find(setting).split(decoded(setting, tmp_path), 5)
+        for setting in (directory(root), directory(root, duplicates="keep-together"))
+    ]
+    assert all(map(np.array_equal, *split))
+    assert capsys.readouterr().err == ""
+    assert store.about(tmp_path / "decoded")["duplicates"] is None
+
+
+def test_copies_fail_where_they_are_to(tmp_path):
+    root = fill(tmp_path / "d", a=20, b=20)
+    (root / "a/005.png").write_bytes((root / "b/007.png").read_bytes())
+    line = (
+        r"d: 1 of 40 images are copies of others, byte for byte: a/005.png = b/007.png; delete them, or set"
+    )
+    with pytest.raises(LockstepError, match=line):
+        decoded(directory(root, duplicates="fail"), tmp_path)
+    assert not store.about(tmp_path / "decoded")
+    (root / "a/005.png").write_bytes(b"")
+    (root / "b/007.png").write_bytes(b"")
+    assert len(decoded(directory(root, duplicates="fail", invalid="skip"), tmp_path).images) == 38
+
+
+def test_a_class_needs_three_images_that_are_no_copies_to_keep_them_together(tmp_path):
+    root = fill(tmp_path / "d", a=20, b=20)
+    for n in range(2, 20):
+        (root / f"b/{n:03}.png").write_bytes((root / "b/000.png").read_bytes())
+    assert anew(directory(root)).train == 28
+    with pytest.raises(
+        LockstepError, match=r"class 'b' has 20 images, none .* at least 3 that are no copies"
+    ):
+        _ = anew(directory(root, duplicates="keep-together")).train
+
+
+def test_an_image_in_two_of_the_folders_that_hold_the_sets_is_told(tmp_path, capsys):
+    for part, count in {"train": 9, "validation": 2, "test": 3}.items():
+        fill(tmp_path / "d" / part, a=count, b=count)  # numbered from one start: all are in train
+    decoded(directory(tmp_path / "d", split="subfolders"), tmp_path)
+    line = capsys.readouterr().err
+    assert "6 of 6 test images are in the training set too, 4 of 4 validation images" in line
+    assert "keep-together" not in line, "the folders decide"
 
 
 # What a source is known by.
@@ -599,6 +802,16 @@ def test_batches_come_from_the_map(tmp_path):
         ({"directory": "d", "validation": 0.9}, ": validation and test together must be less than 1"),
         ({"directory": "d", "split": "subfolders", "test": 0.1}, ": with split: subfolders the folders"),
         ({"directory": ""}, ".directory: String should have at least 1 character"),
+        ({"directory": "d", "duplicates": "drop"}, ".duplicates: expected 'warn', 'fail' or 'keep-together'"),
+        (
+            {"directory": "d", "duplicates": "keep-together", "split": "subfolders"},
+            ": duplicates: keep-together needs split: drawn; with split: subfolders the order or the folders",
+        ),
+        (
+            {"dataframe": "d", "duplicates": "keep-together", "split": "first"},
+            ": duplicates: keep-together needs",
+        ),
+        ({"dataframe": "d", "classes": ["a", "b "]}, ".classes: labels are read without the spaces around"),
     ],
 )
 def test_a_mistake_in_a_source_is_one_line(tmp_path, source, message):
@@ -640,7 +853,9 @@ def test_the_command_prepares_what_a_config_reads(tmp_path):
     assert first.returncode == 0
     assert first.stderr.count("\n") == 1
     assert first.stderr.startswith(f"warning: 1 of 41 images of {name} were skipped: a/zzz.png (not an")
-    assert first.stdout.startswith(f"{name}: 40 images of 2 classes (a, b) in {tmp_path}/results/data/{name}")
+    assert first.stdout.startswith(
+        f"{name}: 40 images of 2 classes ('a', 'b') in {tmp_path}/results/data/{name}"
+    )
     assert "1 of 41 images" in first.stdout
     about = tmp_path / "results/data" / name / "source.json"
     made = about.stat().st_mtime_ns

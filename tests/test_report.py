@@ -18,6 +18,8 @@ from fake_results import REASON, Fake, project, table, write_images
 
 from lockstep.config import Config
 from lockstep.console import Console
+from lockstep.data import copies
+from lockstep.data.splits import Parts
 from lockstep.report import build, pictures, runs, summary, tables
 from lockstep.report.certificates import read_all
 from lockstep.report.findings import what_settings_do
@@ -55,6 +57,12 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
         yield config
 
 
+COPIES = (
+    "are copies of others, byte for byte (0 within one set); "
+    "with split_seed 0 1 of 4 test images are in the training set too"
+)
+
+
 @pytest.fixture(scope="module")
 def fake(empty: Config) -> Fake:
     """Accuracies 0.9, 0.8, 0.7 and 0.9, 0.9, 0.8, and one cell for everything that can go wrong."""
@@ -68,7 +76,9 @@ def fake(empty: Config) -> Fake:
     made.write(made.cell("tanh", "beta", 0), wrong=2)
     made.write(made.cell("tanh", "beta", 2), wrong=5, stale=True)
     damaged = [(f"{n}.png", "<damaged>") for n in range(7)]
-    write_images(empty, np.zeros((10, 28, 28, 1), np.uint8), damaged)
+    names, parts = [f"{n}.png" for n in range(10, 20)], Parts(np.arange(4), np.arange(4, 6), np.arange(6, 10))
+    twice = copies.count(np.array([*range(9), 0]), names, np.arange(10), [*"0123456789"], parts)
+    write_images(empty, np.zeros((10, 28, 28, 1), np.uint8), damaged, twice)
     return made
 
 
@@ -247,6 +257,8 @@ def test_cards_hedge(fake: Fake):
         ),
         ("good", "All results come from one machine and one version of the harness."),
         ("unsure", "7 of 17 images of mnist-5k were skipped."),
+        ("unsure", f"1 of 10 images of mnist-5k {COPIES}."),
+        ("unsure", "1 different image is there in mnist-5k under more than one label."),
         ("unsure", "0 of 3 backends proved in step with numpy."),
     ]
 
@@ -289,11 +301,12 @@ def test_one_backend_or_none_with_results_still_makes_a_page(fake: Fake, tmp_pat
     assert "No two backends were to train the same experiment" in text
 
 
-def test_skipped_images_are_told(page: Path):
+def test_skipped_images_and_copies_are_told(page: Path):
     assert "7 of 17 images of mnist-5k were skipped." in page.read_text()
     text = page.with_name("environment.html").read_text()
-    assert "7 of 17 images of mnist-5k were skipped: 0.png (&lt;damaged&gt;), 1.png" in text
-    assert "4.png (&lt;damaged&gt;) and 2 more" in text
+    assert "7 of 17 images of mnist-5k were skipped: 0.png and 6 more (&lt;damaged&gt;)" in text
+    assert f"1 of 10 images of mnist-5k {COPIES}: 10.png = 19.png" in text
+    assert "under more than one label: 10.png (class &#39;0&#39;) = 19.png (class &#39;9&#39;)" in text
 
 
 def test_nothing_has_been_run(empty: Config, tmp_path: Path):

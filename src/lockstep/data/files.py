@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from lockstep.data import decode, listing, splits, store
+from lockstep.data import copies, decode, listing, splits, store
 from lockstep.data.decode import CHANNELS, ColourMode, Interpolation
-from lockstep.data.listing import Listing
+from lockstep.data.listing import PARTS, Listing
 from lockstep.data.store import Decoded, Prepared, Refused, Remarks
 from lockstep.errors import LockstepError
 from lockstep.settings import Settings, WrittenOut
@@ -45,6 +45,12 @@ class ImageFiles(Settings):
     invalid: Literal["fail", "skip"] = Field(
         default="fail", description="what an image leads to that cannot be used"
     )
+    duplicates: Literal["warn", "fail", "keep-together"] = Field(
+        default="warn",
+        description="what images lead to that are copies of others, byte for byte; keep-together: all copies "
+        "of an image are in one of training, validation and test set",
+    )
+    split: Literal["drawn", "first", "subfolders"] = "drawn"
     validation: float = Field(default=0.1, gt=0, lt=1, description="share of the images")
     test: float = Field(default=0.2, gt=0, lt=1, description="share of the images")
 
@@ -59,6 +65,15 @@ class ImageFiles(Settings):
     def _something_is_left(self) -> ImageFiles:
         if self.validation + self.test >= 1:
             raise ValueError("validation and test together must be less than 1")
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_draw_keeps_together(self) -> ImageFiles:
+        if self.duplicates == "keep-together" and self.split != "drawn":
+            raise ValueError(
+                f"duplicates: keep-together needs split: drawn; with split: {self.split} the order or the "
+                "folders decide: delete the copies, or draw"
+            )
         return self
 
 
@@ -85,6 +100,16 @@ class Dataframe(ImageFiles):
     x_col: Text = Field(default="filename", description="column of the file names")
     y_col: Text = Field(default="class", description="column of the labels")
     split: Literal["drawn", "first"] = "drawn"
+
+    @field_validator("classes")
+    @classmethod
+    def _as_labels_are_read(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in classes or ():
+            if name != name.strip():
+                raise ValueError(
+                    f"labels are read without the spaces around them: write {name.strip()!r} for {name!r}"
+                )
+        return classes
 
 
 class Files:
@@ -118,10 +143,13 @@ class Files:
 
     @cached_property
     def train(self) -> int:
-        """If no image is skipped; the number does not depend on the split's seed."""
-        parts = self.listing.parts
-        sizes = None if parts is None else np.bincount(parts, minlength=len(listing.PARTS))
-        return len(self._split(self.listing.labels, sizes, seed=0).train)
+        """If no image is skipped, with split_seed 0: small classes and copies may shift it by a few."""
+        listing, sizes, first = self.listing, None, None
+        if listing.parts is not None:
+            sizes = np.bincount(listing.parts, minlength=len(PARTS)).tolist()
+        if self.settings.duplicates == "keep-together":
+            first = self._firsts(listing.names)
+        return len(self._split(listing.labels, sizes, 0, first, listing.refused).train)
 
     @cached_property
     def listing(self) -> Listing:
@@ -133,8 +161,17 @@ class Files:
         )
 
     @cached_property
+    def contents(self) -> dict[str, bytes]:
+        """As of `listing.contents`."""
+        return listing.contents(self.listing)
+
+    @cached_property
     def sha256(self) -> str:
-        return listing.sha256(self.listing)
+        return listing.sha256(self.contents)
+
+    def _firsts(self, names: Sequence[str]) -> np.ndarray:
+        """As of `copies.firsts`; a file that cannot be read is a copy of itself alone."""
+        return copies.firsts(self.contents[name] or name for name in names)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -165,20 +202,43 @@ class Files:
                 yield block.pixels, listing.labels[block.kept]
             if refused and settings.invalid == "fail":
                 raise LockstepError(
-                    f"{self.place}: {len(refused):,} of {len(kept) + len(refused):,} images cannot be used: "
-                    f"{store.few(refused)}; mend them, or set data.source.invalid: skip"
+                    f"{self.place}: {store.unusable(refused, len(kept))}; "
+                    "mend them, or set data.source.invalid: skip"
                 )
 
         written = store.write_arrays(folder, self.shape, decoded(), len(self.classes))
         sizes = None if listing.parts is None else np.bincount(listing.parts[kept], minlength=3).tolist()
-        self._split(written.labels, sizes, seed=0)  # a class may have lost too many
-        return written._replace(skipped=refused, remarks=remarks, parts=sizes)
+        names = [listing.names[place] for place in kept]
+        first = self._firsts(names)
+        together = first if settings.duplicates == "keep-together" else None
+        parts = self._split(written.labels, sizes, 0, together, refused)
+        duplicates = copies.count(first, names, written.labels, self.classes, parts)
+        if duplicates and settings.duplicates == "fail":
+            raise LockstepError(
+                f"{self.place}: {duplicates['copies']:,} of {len(names):,} images are copies of others, byte "
+                f"for byte: {copies.named(duplicates)}; delete them, or set data.source.duplicates to "
+                "keep-together or warn"
+            )
+        return written._replace(skipped=refused, remarks=remarks, parts=sizes, duplicates=duplicates)
 
     def split(self, prepared: Prepared, seed: int) -> splits.Parts:
-        return self._split(prepared.labels, prepared.about["parts"], seed)
+        about, first = prepared.about, None
+        if self.settings.duplicates == "keep-together":
+            first = copies.known_firsts(about)
+        return self._split(prepared.labels, about["parts"], seed, first, about["skipped"])
 
-    def _split(self, labels: np.ndarray, sizes: Any, seed: int) -> splits.Parts:
-        """Raises LockstepError where a class is missing in a part."""
+    def _split(
+        self,
+        labels: np.ndarray,
+        sizes: Sequence[int] | None,
+        seed: int,
+        first: np.ndarray | None = None,
+        refused: Sequence[Sequence[str]] = (),
+    ) -> splits.Parts:
+        """Raises LockstepError where a class is missing in a part.
+
+        sizes: of the parts where folders hold these; first: of `copies.firsts`, to keep copies together.
+        """
         settings, images = self.settings, len(labels)
         shares = settings.validation, settings.test
         if sizes is not None:
@@ -189,12 +249,36 @@ class Files:
             groups = classes if isinstance(settings, Directory) else [np.arange(images)]
             parts = splits.first(labels, seed, *shares, groups)
         else:
-            parts = splits.drawn(labels, seed, *(splits.count(share, images) for share in shares))
-        try:
-            splits.require_every_class(parts, labels, self.classes)
-        except LockstepError as error:
-            raise LockstepError(f"{self.place}: {error}") from None
+            first = np.arange(images) if first is None else first
+            originals = np.unique(first)
+            counts = (splits.count(share, len(originals)) for share in shares)
+            parts = copies.together(splits.drawn(labels[originals], seed, *counts), originals, first)
+        if lacking := splits.absent(parts, labels, len(self.classes)):
+            raise LockstepError(f"{self.place}: {self._why_absent(*lacking, labels, refused)}")
         return parts
+
+    def _why_absent(self, label: int, part: str, labels: np.ndarray, refused: Sequence[Sequence[str]]) -> str:
+        """Causes first: images that cannot be used, then what the split takes, then what helps."""
+        settings, name = self.settings, self.classes[label]
+        images = int(np.count_nonzero(labels == label))
+        if settings.split == "subfolders":
+            needs, remedy = "each of the three folders needs one", f"add images to {part}/{name}"
+        elif settings.split == "first" and isinstance(settings, Directory):
+            least = splits.least_of_first(settings.validation, settings.test)
+            needs = f"with split: first each class needs at least {least}"
+            remedy = "add images, raise the smaller share, or set split: drawn"
+        elif settings.split == "first" and images >= splits.LEAST_DRAWN:
+            needs = "split: first takes the first rows of the table for validation and the next for test"
+            remedy = "set split: drawn, or mix the rows"
+        else:
+            different = " that are no copies" if settings.duplicates == "keep-together" else ""
+            needs = f"each class needs at least {splits.LEAST_DRAWN}{different}"
+            remedy = "add images, or leave the class out of `classes`"
+        has = "no image"
+        if images:
+            has = f"{images:,} image{'s' * (images > 1)}, none of them in the {part} set"
+        causes = f"{store.unusable(refused, len(labels))}; so " if refused else ""
+        return f"{causes}class {name!r} has {has}; {needs}: {'mend those, or ' if refused else ''}{remedy}"
 
 
 @cache

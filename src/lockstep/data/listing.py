@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from lockstep.data.names import Plain, is_missing, plain
 from lockstep.data.store import Refused, Remarks, shown
+from lockstep.data.table import read
 from lockstep.errors import LockstepError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
@@ -77,6 +78,13 @@ def directory(root: str, classes: Sequence[str] | None, subfolders: bool) -> Lis
                     f"{top}/{new[0]}: no such class in {tops[0]}; move it away or list `classes`"
                 )
         _ask_about_parts(root, classes)
+    for top, folders in zip(tops, known, strict=True):
+        written = {plain(folder): folder for folder in folders}
+        for name in classes:
+            if name not in folders and (near := written.get(plain(name))):
+                raise LockstepError(
+                    f"{top}: no class folder {name!r}; if it is {near!r}, write that in `classes`"
+                )
     found: dict[tuple[str, str], list[str]] = {}
     for top, folders in zip(tops, known, strict=True):
         for name in folders:
@@ -129,25 +137,28 @@ def _require_two(place: str, classes: Sequence[str]) -> None:
 def dataframe(table: str, root: str | None, x_col: str, y_col: str, classes: Sequence[str] | None) -> Listing:
     """The rows of a CSV file in their order: a file name and a label, which is text.
 
-    Raises LockstepError for a file that is no such table.  Rows without a name, with a name that is no
-    image's or with a label that is not in `classes` are refused.
+    Rows without a name, with a name that is no image's or with a label that is not in `classes` are
+    refused; by default the classes are all labels but those such as `nan`.  Raises LockstepError for a
+    file that is no such table.
     """
-    rows = _rows(table, x_col, y_col)
+    rows = read(table, x_col, y_col, EXTENSIONS)
     if classes is None:
-        classes = sorted({label for _, label in rows if label})
+        found = {row.label for row in rows}
+        classes = sorted(label for label in found if label and not is_missing(label))
     if not classes:
         raise LockstepError(f"{table}: no row has a label in column {y_col!r}; expected one for each image")
     number = {name: label for label, name in enumerate(classes)}
+    written = {plain(name): name for name in classes}
     names: list[str] = []
     labels: list[int] = []
     refused: list[Refused] = []
-    for line, (name, label) in enumerate(rows, start=2):
+    for line, name, label in rows:
         if not name:
-            refused.append((f"row {line}", "no file name"))
+            refused.append((f"line {line}", "no file name"))
         elif not name.lower().endswith(EXTENSIONS):
-            refused.append((name, f"its name ends in none of {' '.join(EXTENSIONS)}"))
+            refused.append((f"line {line}: {name}", f"its name ends in none of {' '.join(EXTENSIONS)}"))
         elif label not in number:
-            refused.append((name, f"unknown label {label!r}" if label else "no label"))
+            refused.append((f"line {line}: {name}", _no_class(label, written)))
         else:
             names.append(name)
             labels.append(number[label])
@@ -160,24 +171,41 @@ def dataframe(table: str, root: str | None, x_col: str, y_col: str, classes: Seq
     )
 
 
-def sha256(listing: Listing) -> str:
-    """Of the names, sorted, and the content of these files; a file that cannot be read counts as absent."""
-    digest = hashlib.sha256()
-    if listing.table is not None:
-        _add(digest, listing.table, "")
+def contents(listing: Listing) -> dict[str, bytes]:
+    """{name: SHA-256 of the file's content}, sorted by name; empty for a file that cannot be read.
+
+    The table is "".
+    """
+    found = {"": _content(listing.table)} if listing.table is not None else {}
     for name in sorted(set(listing.names)):
-        _add(digest, os.path.join(listing.root, name), name)
+        found[name] = _content(os.path.join(listing.root, name))
+    return found
+
+
+def sha256(contents: Mapping[str, bytes]) -> str:
+    """Of all names and contents."""
+    digest = hashlib.sha256()
+    for name, content in contents.items():
+        digest.update(b"%d%b\0%b" % (len(content), os.fsencode(name), content))
     return digest.hexdigest()
 
 
-def _add(digest: hashlib._Hash, path: str, name: str) -> None:
+def _content(path: str) -> bytes:
     try:
-        content = content_of(path)
+        return hashlib.sha256(content_of(path)).digest()
     except OSError:
-        digest.update(os.fsencode(f"{name} absent\n"))
-    else:
-        digest.update(os.fsencode(f"{name} {len(content)}\n"))
-        digest.update(content)
+        return b""
+
+
+def _no_class(label: str, written: Mapping[Plain, str]) -> str:
+    """Why a row has none.  written: {`plain` name of a class: its name}."""
+    if not label:
+        return "no label"
+    if near := written.get(plain(label)):
+        return f"unknown label {label!r}; write {near!r} if it is that class"
+    if is_missing(label):
+        return f"the label {label!r} stands for a missing value; if it is a class, list it in `classes`"
+    return f"unknown label {label!r}"
 
 
 def content_of(path: str) -> bytes:
@@ -266,25 +294,6 @@ def _images(folder: str, remarks: Remarks) -> list[str]:
                 kind = os.path.splitext(name)[1].lower() or "no extension"
                 remarks.add(f"left out, other files ({kind})", path)
     return found
-
-
-def _rows(table: str, x_col: str, y_col: str) -> list[tuple[str, str]]:
-    """(name, label) of each row."""
-    try:
-        with open(table, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            for key, column in (("x_col", x_col), ("y_col", y_col)):
-                if column not in columns:
-                    raise LockstepError(
-                        f"{table}: no column {column!r}; it has: {', '.join(columns) or 'none'}; set {key}"
-                    )
-            return [(row[x_col] or "", row[y_col] or "") for row in reader]
-    except OSError as error:
-        raise LockstepError(f"{table}: {error.strerror}; name a CSV file that can be read") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        reason = str(error)[:100]
-        raise LockstepError(f"{table}: not a CSV file in UTF-8 ({reason}); save it as one") from None
 
 
 def _smallest(labels: Iterable[int], classes: Sequence[str]) -> np.ndarray:

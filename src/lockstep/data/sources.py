@@ -43,7 +43,7 @@ class Source(Protocol):
 
     @property
     def train(self) -> int:
-        """Training images, if none is skipped."""
+        """Training images, if none is skipped, with split_seed 0."""
 
     @property
     def sha256(self) -> str:
@@ -115,11 +115,11 @@ def prepare(
 ) -> dict[str, Any]:
     """Decode a source into a folder; returns what its source.json says.
 
-    advance: is told how many files are done.  Skipped files are a warning on stderr.
+    advance: is told how many files are done.  What may be a mistake in them is a warning on stderr.
     """
     source = find(setting)
     decoded = source.decode(folder, advance)
     about = store.finish(folder, source.name, source.classes, source.made_of, decoded)
-    if line := store.skipped(about):
-        print(f"warning: {line}; all are named in {folder / store.ABOUT}", file=sys.stderr, flush=True)
+    for _, line in store.doubts(about):
+        print(f"warning: {line}; see {folder / store.ABOUT}", file=sys.stderr, flush=True)
     return about

@@ -6,13 +6,16 @@ smaller training set is a subset of a larger one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lockstep.data.draws import stratified_order
-from lockstep.errors import LockstepError
+
+LEAST_DRAWN = 3
+"""Images of a class: one for each part."""
 
 
 class Parts(NamedTuple):
@@ -24,15 +27,27 @@ class Parts(NamedTuple):
 
 
 def drawn(labels: np.ndarray, seed: int, validation: int, test: int) -> Parts:
-    """Everything from one stratified order: the test images first, then validation, then training."""
+    """Everything from one stratified order: the test images first, then validation, then training.
+
+    A class that the two cuts leave out of a part gives it the first image of its largest part, so that
+    LEAST_DRAWN images of a class are always enough.
+    """
     order = stratified_order(labels, seed)
-    return Parts(order[test + validation :], order[test : test + validation], order[:test])
+    part = np.repeat([2, 1, 0], [test, validation, len(labels) - test - validation])
+    ordered = labels[order].astype(np.int64)
+    seen = np.bincount(3 * ordered + part, minlength=3 * (ordered.max(initial=-1) + 1)).reshape(-1, 3)
+    for label in np.flatnonzero((seen.sum(axis=1) >= LEAST_DRAWN) & (seen == 0).any(axis=1)):
+        places = np.flatnonzero(ordered == label)
+        while not (counts := np.bincount(part[places], minlength=3)).all():
+            part[places[part[places] == counts.argmax()][0]] = counts.argmin()
+    return Parts(*(order[part == number] for number in range(3)))
 
 
 def drawn_before_the_end(labels: np.ndarray, seed: int, validation: int, test: int) -> Parts:
     """The source's own test images stand at its end; the others are drawn."""
     before = len(labels) - test
-    return drawn(labels[:before], seed, validation, 0)._replace(test=np.arange(before, len(labels)))
+    order = stratified_order(labels[:before], seed)
+    return Parts(order[validation:], order[:validation], np.arange(before, len(labels)))
 
 
 def first(
@@ -66,13 +81,17 @@ def count(share: float, images: int) -> int:
     return int(share * images)
 
 
-def require_every_class(parts: Parts, labels: np.ndarray, classes: Sequence[str]) -> None:
-    """Raise LockstepError where a class has too few images to be in all three parts."""
+def least_of_first(validation: float, test: float) -> int:
+    """So many images of a group give each part of `first` one; a group of more always does."""
+    share = min(validation, test)
+    least = math.ceil(1 / share)
+    return least if count(share, least) else least + 1  # 49 * (1 / 49) is less than 1
+
+
+def absent(parts: Parts, labels: np.ndarray, classes: int) -> tuple[int, str] | None:
+    """A class without an image in a part, and the part; None if there is none."""
     for part, positions in parts._asdict().items():
-        seen = np.bincount(labels[positions], minlength=len(classes))
+        seen = np.bincount(labels[positions], minlength=classes)
         if not seen.all():
-            which = int(np.argmin(seen))
-            raise LockstepError(
-                f"class {classes[which]!r} has {int((labels == which).sum())} images, too few to be in the "
-                f"{part} set; add images or change the shares of the split"
-            )
+            return int(np.argmin(seen)), part
+    return None

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from lockstep.data import copies, names
 from lockstep.errors import LockstepError
 from lockstep.results import SCHEMA, write, write_json
 
 IMAGES, LABELS, ABOUT = FILES = ("images.npy", "labels.npy", "source.json")
 NAMED_AT_MOST = 5
-"""Of the files that a source skips, so many are named in a line; source.json names all."""
+"""Of the reasons why a source skips files, so many are told in a line; source.json names all files."""
 
 Refused = tuple[str, str]
 """A file's name and why it is no image of the source."""
@@ -43,6 +45,8 @@ class Decoded(NamedTuple):
     remarks: Mapping[str, tuple[int, str]] = {}
     parts: Sequence[int] | None = None
     """Images of the training, validation and test set where folders hold these; training comes first."""
+    duplicates: Mapping[str, Any] | None = None
+    """As of `copies.count`."""
 
 
 class Prepared(NamedTuple):
@@ -99,6 +103,7 @@ def finish(
         "made_of": made_of,
         "skipped": [list(refused) for refused in decoded.skipped],
         "remarks": {what: list(seen) for what, seen in decoded.remarks.items()},
+        "duplicates": decoded.duplicates,
     }
     write_json(folder / ABOUT, about)
     return about
@@ -137,12 +142,18 @@ def read(folder: Path) -> Prepared:
 
 
 def summary(folder: Path) -> str:
-    """A line on a prepared source, one on what it skipped, and one on what else it does not show."""
+    """A line on a prepared source, one on each of its `doubts`, and one on what else it does not show."""
     known = about(folder)
     classes = known["classes"]
-    named = ", ".join(classes[:NAMED_AT_MOST]) + (", ..." if len(classes) > NAMED_AT_MOST else "")
-    line = f"{known['name']}: {known['images']:,} images of {len(classes)} classes ({named}) in {folder}"
-    return "\n".join(filter(None, (line, skipped(known), remarks(known))))
+    line = f"{known['name']}: {known['images']:,} images of {len(classes)} classes "
+    line += f"({names.listed([repr(name) for name in classes])}) in {folder}"
+    return "\n".join(filter(None, [line, *(doubt for _, doubt in doubts(known)), remarks(known)]))
+
+
+def doubts(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What may be a mistake in a source: (of what kind, a line on it)."""
+    found = {"skipped images": [skipped(about)], "copies": copies.told(about), "classes": names.told(about)}
+    return [(what, line) for what, lines in found.items() for line in lines if line]
 
 
 def skipped(about: Mapping[str, Any]) -> str:
@@ -165,8 +176,19 @@ def shown(name: str) -> str:
     return name if name.isprintable() else ascii(name)
 
 
+def unusable(refused: Sequence[Sequence[str]], kept: int) -> str:
+    """How many images of a listing cannot be used, and why."""
+    total = kept + len(refused)
+    return f"{len(refused):,} of {total:,} images cannot be used: {few(refused)}"
+
+
 def few(refused: Sequence[Sequence[str]]) -> str:
-    """The first names with their reasons, and how many more there are."""
-    named = ", ".join(f"{shown(name)} ({reason})" for name, reason in refused[:NAMED_AT_MOST])
-    more = len(refused) - NAMED_AT_MOST
-    return f"{named} and {more:,} more" if more > 0 else named
+    """An example of each reason and how many more it has, the commonest first."""
+    reasons = Counter(reason for _, reason in refused).most_common(NAMED_AT_MOST)
+    example = {reason: name for name, reason in reversed(refused)}
+    texts = []
+    for reason, count in reasons:
+        more = f" and {count - 1:,} more" if count > 1 else ""
+        texts.append(f"{shown(example[reason])}{more} ({reason})")
+    rest = len(refused) - sum(count for _, count in reasons)
+    return ", ".join(texts) + (f" and {rest:,} more" if rest else "")

@@ -72,7 +72,7 @@ def environment(results: Results) -> Grid:
         ("config", str(results.config.path)),
         ("seeds", ", ".join(map(str, results.config.seeds))),
         ("data", _distinct(runs, _data)),
-        *(("skipped images", strong.format(line)) for line in skipped(results)),
+        *((what, strong.format(line)) for what, line in doubts(results)),
         ("dtype, threads of a run", _distinct(runs, _training)),
         ("machine", _distinct(runs, _machine)),
         (
@@ -94,11 +94,11 @@ def _data(provenance: dict[str, Any]) -> str:
     return f"{name}, sha256 {identity['data']}"
 
 
-def skipped(results: Results) -> Iterator[str]:
-    """Images that a source left out, because they could not be used."""
+def doubts(results: Results) -> Iterator[tuple[str, str]]:
+    """What may be a mistake in the data: images that a source left out or has twice, names of classes."""
     for setting in results.config.sources.values():
-        if line := store.skipped(store.about(results.config.data_path(setting))):
-            yield line
+        if known := store.about(results.config.data_path(setting)):
+            yield from store.doubts(known)
 
 
 def _training(provenance: dict[str, Any]) -> str:

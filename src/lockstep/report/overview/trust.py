@@ -9,7 +9,7 @@ from lockstep.check.judge import Judgement
 from lockstep.discovery import REFERENCE
 from lockstep.report import text
 from lockstep.report.certificates import Certified
-from lockstep.report.environment import changed_images, one_origin, sameness, skipped
+from lockstep.report.environment import changed_images, doubts, one_origin, sameness
 from lockstep.report.overview.cards import Card, Checked, Link, Tone, worst
 from lockstep.report.robustness import checks
 from lockstep.report.robustness.attacked import Robustness
@@ -61,7 +61,7 @@ def _origin(results: Results) -> Iterator[Checked]:
     if said := sameness(results):
         tone: Tone = "bad" if changed_images(results) else "good" if one_origin(results) else "unsure"
         yield Checked(tone, said)
-    for line in skipped(results):
+    for _, line in doubts(results):
         yield Checked("unsure", f"{line.partition(':')[0]}.")
 
 
