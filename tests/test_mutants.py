@@ -151,7 +151,7 @@ MUTANTS = {
     "networks_share_weights": Expected(
         "T2",
         "logits",
-        ("logits", "logits, the second of two networks"),
+        ("logits", "logits, the first of two networks"),
         "do not have weights of their own",
     ),
     "reduced_precision": Expected("T3", "logits", ("conv1", "output"), "TF32"),
