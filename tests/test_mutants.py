@@ -44,7 +44,7 @@ MUTANTS = {
     ),
     "scale_ignored": Expected("T2", "travel", ("Adam", FIRST_STEP), "the second scale is taken for 1"),
     "constants_of_its_own": Expected(
-        "T2", "Adam's moments", ("Adam", "moment m, first step"), "are the usual ones, whatever the run says"
+        "T2", "Adam's moments", ("Adam", "moment m, first step"), "0.9, 0.999 and 1e-07, whatever the run"
     ),
     "moments_in_float32": Expected(
         "T2", "Adam's moments", ("Adam", "moment v, first step"), "moment v is kept in float32"
@@ -151,7 +151,7 @@ MUTANTS = {
     "networks_share_weights": Expected(
         "T2",
         "logits",
-        ("logits", "logits, the second of two networks"),
+        ("logits", "logits, the first of two networks"),
         "do not have weights of their own",
     ),
     "reduced_precision": Expected("T3", "logits", ("conv1", "output"), "TF32"),

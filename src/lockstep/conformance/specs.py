@@ -101,8 +101,9 @@ TRAINED = {
     "large logits": Adam(learning_rate=1e-3),
     "huge logits": Adam(learning_rate=1e-3),
     # Where gradients are large, so is what a step does: small ones keep a run from magnifying its rounding.
-    "large gradients": Adam(learning_rate=1e-5),
-    "images of 0 to 255": Adam(learning_rate=1e-5),
+    # Yet smaller ones would be lost in the last place of the weights, and travel with them.
+    "large gradients": Adam(learning_rate=1e-4),
+    "images of 0 to 255": Adam(learning_rate=1e-4),
 }
 """{spec that is also trained for some steps: its optimizer}: between them every kind of layer and both
 forms of Adam.  Training compiles anew, so not all of them are."""

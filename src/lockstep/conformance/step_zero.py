@@ -176,6 +176,7 @@ def _of_the_whole(spec: Spec, quantity: str, measured: Tensors, right: Tensors, 
     def right_is(other: str) -> bool:
         return distance_of(other, measured.get(other, MISSING), right[other]) <= limit
 
+    gradients = [name for name in right if name.startswith("gradient ") and not is_training(name)]
     match quantity:
         case "logits" | "logits of vjp without dropout" if spec.dropouts and right_is(MASKED[quantity]):
             return "without masks, dropout must be off"
@@ -187,7 +188,7 @@ def _of_the_whole(spec: Spec, quantity: str, measured: Tensors, right: Tensors, 
                 return "a pullback is that of the latest vjp: it must stay that of its own images"
         case "input gradient, second call" if right_is("input gradient"):
             return "the pullback gives another answer when it is called again"
-        case "loss" if all(right_is(name) for name in right if name.startswith("gradient ")):
+        case "loss" if all(right_is(name) for name in gradients):
             return "its gradients are in step: the number alone is not the mean cross-entropy in nats"
         case "loss with weight noise" if right_is("loss"):
             return "noise is not added to the weights that the loss is taken at"

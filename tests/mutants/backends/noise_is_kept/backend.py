@@ -14,8 +14,8 @@ class Mutant(Numpy):
             return super().train_steps(images, targets, masks, scales)
         logits = []
         for k in range(len(images)):
-            for name, weight in self.weights.items():
-                weight += weight_noise[name][k]
+            for name, noise in weight_noise.items():
+                self.weights[name] += noise[k]
             step = {name: mask[k : k + 1] for name, mask in masks.items()}
             one = slice(k, k + 1)
             logits.append(super().train_steps(images[one], targets[one], step, scales[one])[0])
