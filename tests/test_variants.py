@@ -17,7 +17,7 @@ from lockstep.conformance import digits as runs
 from lockstep.conformance.certificate import Certificate, read, write
 from lockstep.conformance.step_zero import LIMITS, WIDEST
 from lockstep.conformance.verify import Request, verify
-from lockstep.errors import LockstepError
+from lockstep.errors import LONGEST, LockstepError, one_line
 from lockstep.identity import cell_hash
 from lockstep.training import Watcher
 
@@ -186,3 +186,10 @@ def test_torch_compiled_computes_the_same_run(digits, worker):
     np.testing.assert_allclose(compiled.losses, plain.losses, rtol=1e-12)
     for name, value in plain.state.items():
         np.testing.assert_allclose(compiled.state[name], value, rtol=1e-9, atol=1e-13, err_msg=name)
+
+
+def test_what_a_compiler_says_is_cut_to_a_line_that_can_be_read():
+    long = RuntimeError("C++ compile error\n" + "-L/somewhere " * 200)
+    assert one_line(long).startswith("RuntimeError: C++ compile error -L/somewhere")
+    assert len(one_line(long)) == LONGEST + 4
+    assert one_line(LockstepError("word " * 200)) == ("word " * 200).strip(), "ours are written with care"
