@@ -103,19 +103,22 @@ def _scan(content: bytes) -> tuple[int, int] | None:
 class _Scan(BytesIO):
     """A JPEG that shows how far its decoder had to read.
 
-    libjpeg goes on where a scan ends too early or too late, and Pillow hides its warnings.  So the last bytes
-    of the scan, and some more, are handed out one at a time.
+    libjpeg goes on where a scan ends too early or too late, and Pillow hides its warnings.  So it is handed
+    out in parts: a decoder that needs only the first found too much, and one that needs the third too little.
     """
 
     def __init__(self, content: bytes, start: int, end: int) -> None:
-        super().__init__(content[:end] + b"\xaa" * 8 * SLACK + content[end:])
-        self.slow, self.end = max(start, end - 2 * SLACK), end
+        super().__init__(content[:end] + b"\xaa" * SLACK + content[end:])
+        self.first, self.second = max(start, end - SLACK), end + SLACK
 
     def read(self, size: int | None = -1) -> bytes:
-        return super().read(min(size, max(1, self.slow - self.tell())) if size and size > 0 else size)
+        place = self.tell()
+        if size and size > 0 and place < self.second:
+            size = min(size, (self.first if place < self.first else self.second) - place)
+        return super().read(size)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and abs(late := self.tell() - self.end) > SLACK:
-            raise Unusable(f"damaged: its pixels end too {'early' if late > 0 else 'late'}")
+        if kind is None and self.tell() != self.second:
+            raise Unusable(f"damaged: its pixels end too {'early' if self.tell() > self.second else 'late'}")
