@@ -93,6 +93,17 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command(rich_help_panel="prove")
+def fresh(
+    first: Annotated[int, typer.Option("--from", min=0, max=2**62, help="the first of the new seeds")],
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Write a config with other seeds, and folders of its own, for runs that nobody has seen."""
+    from lockstep.fresh import write
+
+    print(write(config, first))
+
+
 @app.command("reference", rich_help_panel="prove")
 def make_reference(
     config: ConfigOption = DEFAULT,

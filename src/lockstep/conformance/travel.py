@@ -1,7 +1,7 @@
 """T5 and T8: how far a long run on digits travels from the reference's.
 
-T5 is in float64, where nothing may differ.  T8 is in float32, against the width of the one-ulp band: the reference in
-float32 against itself with one weight moved by one unit in the last place.
+T5 is in float64, where nothing may differ.  T8 is in float32, against the width of the one-ulp band:
+the reference in float32 against itself with one weight moved by one unit in the last place.
 """
 
 from __future__ import annotations

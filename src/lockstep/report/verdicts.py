@@ -24,7 +24,8 @@ MEASURES = {
     "T6": "whole runs, paired by seed: accuracy and cross-entropy on average",
     "T7": "float32, one trained network attacked: signs of its gradients, adversarial images, and how many "
     "digits survive them in either",
-    "T8": "float32, as T5: weights, against what a single bit does to the reference; and of a network without kinks",
+    "T8": "float32, as T5: weights, against what a single bit does to the reference; and a network without "
+    "kinks",
 }
 TONES = {
     "in step": "good",

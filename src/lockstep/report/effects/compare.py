@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from lockstep.check.reference import Trained
 from lockstep.report import text
+from lockstep.report.effects import replication
 from lockstep.report.effects.metrics import METRICS, Metric
 from lockstep.report.runs import Results, Side
 from lockstep.statistics import CONFIDENCE, differences, effect_size, estimate, heterogeneity, seeds_needed
@@ -26,7 +28,7 @@ AGREE, DIFFER, ONE, UNKNOWN = "agree", "differ", "one backend", "cannot tell"
 COLUMNS: list[str] = [
     "experiment", "baseline", "metric", "unit", "backend", "device", "mean", "sd", "low", "high", "n",
     "effect_size", "verdict", "seeds_needed", "agreement", "largest_difference", "agreement_p",
-    "parameters_ratio", "flops_ratio",
+    "parameters_ratio", "flops_ratio", "replication", "other_mean", "other_low", "other_high", "other_n",
 ]  # fmt: skip
 
 Runs = tuple[Side, int]
@@ -35,6 +37,7 @@ Runs = tuple[Side, int]
 
 def effects(results: Results) -> Iterable[dict[str, Any]]:
     """A row for each backend, then their mean."""
+    filed = replication.on_file(results)
     for name in results.experiments:
         if name == results.baseline:
             continue
@@ -42,9 +45,9 @@ def effects(results: Results) -> Iterable[dict[str, Any]]:
             sides = compared_sides(results, name)
             found = {side: effects_by_seed(results, name, metric, [side]) for side in sides}
             for side in sides:
-                yield _row(results, name, metric, side, found[side], ("", math.nan, math.nan))
+                yield _row(results, filed, name, metric, side, found[side], ("", math.nan, math.nan))
             mean = effects_by_seed(results, name, metric, sides)
-            yield _row(results, name, metric, Side(ALL, ALL), mean, agreement(list(found.values())))
+            yield _row(results, filed, name, metric, Side(ALL, ALL), mean, agreement(list(found.values())))
 
 
 def compared_sides(results: Results, experiment: str) -> list[Side]:
@@ -90,6 +93,7 @@ def agreement(effects: Sequence[Mapping[int, float]]) -> tuple[str, float, float
 
 def _row(
     results: Results,
+    filed: Mapping[str, Trained],
     name: str,
     metric: Metric,
     side: Side,
@@ -98,6 +102,7 @@ def _row(
 ) -> dict[str, Any]:
     value = estimate(list(values.values()))
     needed = seeds_needed(value.sd, metric.precision)
+    again = replication.again(filed, name, results.baseline, metric.name, value, values)
     ours, baseline = (results.config.experiments[each].spec for each in (name, results.baseline))
     return {
         "experiment": name,
@@ -112,4 +117,6 @@ def _row(
         **dict(zip(("agreement", "largest_difference", "agreement_p"), agreed, strict=True)),
         "parameters_ratio": ours.parameters / baseline.parameters,
         "flops_ratio": ours.flops / baseline.flops,
+        "replication": again.word,
+        **{f"other_{key}": getattr(again.found, key) for key in ("mean", "low", "high", "n")},
     }
