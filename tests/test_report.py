@@ -231,9 +231,9 @@ def test_cards_hedge(fake: Fake):
     assert "no difference can be told from 0; the only interval includes it" in agree.notes[0]
     # tanh alone has a mean of 0.9 where plain has 0.83, but on the seed they share both have 0.9.
     assert (best.tone, best.answer) == ("unsure", "Cannot tell which of 2 (of 2): plain and tanh.")
-    assert [row[:3] for row in best.grid.groups[0].rows] == [
-        ("1–2", "plain", "90.00"),
-        ("1–2", "tanh", "90.00"),
+    assert [row[:4] for row in best.grid.groups[0].rows] == [
+        ("1–2", "plain", "–", "90.00"),
+        ("1–2", "tanh", "–", "90.00"),
     ]
     assert best.notes == ("No paired difference has a 95 % interval yet, so every place is a tie.",)
     assert fastest.tone == "none"
@@ -261,6 +261,7 @@ def test_cards_say_what_an_interval_shows(fake: Fake, tmp_path: Path):
     assert (best.tone, best.answer) == ("good", "tanh, ahead of the other.")
     assert [row[0] for row in best.grid.groups[0].rows] == ["1", "2"]
     assert "Of 1 paired difference the intervals of 1 exclude 0; about 0.1 would by chance" in best.notes[0]
+    assert best.notes[0].endswith("if nothing differed. Other seeds were not asked.")
     assert "none of 2 pairs has a 95 % interval yet" in agree.notes[0]  # all differ by 0
     assert (trust.checks[0].tone, trust.checks[0].sentence) == ("good", "12 of 12 training runs completed.")
     results = runs.read(made.config)

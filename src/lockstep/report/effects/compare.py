@@ -11,13 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from lockstep.check.reference import Trained
 from lockstep.report import text
 from lockstep.report.effects import replication
 from lockstep.report.effects.metrics import METRICS, Metric
-from lockstep.report.runs import Results, Side
+from lockstep.report.runs import Results, Side, by_seed
 from lockstep.statistics import CONFIDENCE, differences, effect_size, estimate, heterogeneity, seeds_needed
 
 ALL = "all"
@@ -30,9 +28,6 @@ COLUMNS: list[str] = [
     "effect_size", "verdict", "seeds_needed", "agreement", "largest_difference", "agreement_p",
     "parameters_ratio", "flops_ratio", "replication", "other_mean", "other_low", "other_high", "other_n",
 ]  # fmt: skip
-
-Runs = tuple[Side, int]
-"""What a value belongs to: a backend and a seed."""
 
 
 def effects(results: Results) -> Iterable[dict[str, Any]]:
@@ -66,14 +61,6 @@ def effects_by_seed(
         for name in (experiment, results.baseline)
     )
     return by_seed(differences(others, ours))
-
-
-def by_seed(values: Mapping[Runs, float]) -> dict[int, float]:
-    """{seed: mean over backends}."""
-    seeds: dict[int, list[float]] = {}
-    for (_, seed), value in values.items():
-        seeds.setdefault(seed, []).append(value)
-    return {seed: float(np.mean(found)) for seed, found in sorted(seeds.items())}
 
 
 def agreement(effects: Sequence[Mapping[int, float]]) -> tuple[str, float, float]:

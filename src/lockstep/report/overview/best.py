@@ -62,15 +62,17 @@ def card(results: Results, ranking: Ranking, others: Ranking) -> Card:
     if of == 1:
         return Card(QUESTION, "none", f"Only {names[0]} has results.", LINKS, grid)
     leads = ranking.places[0].worst == 1  # told from every other one
+    sure = leads and (not others.tested or [place.name for place in others.candidates] == names)
     if leads:
-        answer = f"{names[0]}, ahead of {'the other' if of == 2 else f'all {of - 1} others'}."
+        answer = f"{names[0]}, ahead of {'the other' if of == 2 else f'all {of - 1} others'}"
+        answer += "." if sure else ", but not with other seeds."
     elif len(names) < 2:
         answer = "Cannot tell: none is told from all others."
     else:
         listed = text.listed(names) if len(names) <= SHOWN else f"{text.listed(names[:1])} and others"
         answer = f"Cannot tell which of {len(names)} (of {of}): {listed}."
     notes = (" ".join(filter(None, (_averaged(ranking), told(ranking, others)))),)
-    return Card(QUESTION, "good" if leads else "unsure", answer, LINKS, grid, notes=notes)
+    return Card(QUESTION, "good" if sure else "unsure", answer, LINKS, grid, notes=notes)
 
 
 def _averaged(ranking: Ranking) -> str:

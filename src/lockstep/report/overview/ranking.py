@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from lockstep.report.effects.compare import Runs, by_seed
+from lockstep.report.runs import Runs, by_seed
 from lockstep.statistics import CONFIDENCE, Estimate, differences, estimate
 
 Values = Mapping[str, Mapping[Runs, float]]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from lockstep.report import text
-from lockstep.report.effects.compare import by_seed, effects_by_seed
+from lockstep.report.effects.compare import effects_by_seed
 from lockstep.report.effects.lines import colours
 from lockstep.report.effects.metrics import METRICS
 from lockstep.report.grids import Grid, Group
@@ -15,6 +15,7 @@ from lockstep.report.robustness import checks, trust
 from lockstep.report.robustness.attacked import Robustness, percent
 from lockstep.report.robustness.curves import about
 from lockstep.report.robustness.names import condition, title
+from lockstep.report.runs import by_seed
 from lockstep.report.style import GREY, MARKERS, PALETTE, WIDTH, Figure, canvas, finish
 from lockstep.statistics import Estimate, estimate
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lockstep.report import text
-from lockstep.report.effects.compare import by_seed
 from lockstep.report.robustness import checks
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.robustness.names import condition, title
+from lockstep.report.runs import by_seed
 from lockstep.statistics import Estimate, binomial_error, paired
 
 QUESTION = "Can the network be fooled?"
