@@ -231,9 +231,9 @@ def test_cards_hedge(fake: Fake):
     assert "no difference can be told from 0; the only interval includes it" in agree.notes[0]
     # tanh alone has a mean of 0.9 where plain has 0.83, but on the seed they share both have 0.9.
     assert (best.tone, best.answer) == ("unsure", "Cannot tell which of 2 (of 2): plain and tanh.")
-    assert [row[:4] for row in best.grid.groups[0].rows] == [
-        ("1–2", "plain", "–", "90.00"),
-        ("1–2", "tanh", "–", "90.00"),
+    assert [row[:3] for row in best.grid.groups[0].rows] == [
+        ("1–2", "plain", "90.00"),
+        ("1–2", "tanh", "90.00"),
     ]
     assert best.notes == ("No paired difference has a 95 % interval yet, so every place is a tie.",)
     assert fastest.tone == "none"

@@ -37,9 +37,8 @@ def elsewhere(row: Any) -> str:
 
 def verdict(row: Any) -> str:
     """ "lower", and what other seeds say: "lower, not with other seeds: −0.16 (−0.73 to +0.41, 5 seeds)" """
-    if row.replication in ("", replication.UNASKED):
-        return ", ".join(filter(None, (row.verdict, row.replication)))
-    return f"{row.verdict}, {row.replication}: {elsewhere(row)}"
+    numbers = f": {elsewhere(row)}" if row.replication == replication.NO else ""
+    return ", ".join(filter(None, (row.verdict, row.replication))) + numbers
 
 
 def sentences(effects: pd.DataFrame) -> list[tuple[str, str]]:

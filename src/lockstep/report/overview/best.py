@@ -52,13 +52,11 @@ def card(results: Results, ranking: Ranking, others: Ranking) -> Card:
     if not ranking.places:
         return Card(QUESTION, "none", "Not measured: no run has completed yet.", LINKS)
     names, of = [place.name for place in ranking.candidates], len(ranking.places)
-    again, cells = {place.name: place.label for place in others.places}, partial(_numbers, ranking)
-    rows = [
-        (place.label, place.name, again.get(place.name, text.NONE), *cells(place))
-        for place in ranking.places[:SHOWN]
-    ]
-    columns = ("place", "experiment", "other seeds", "accuracy, %", "to first", "95 % interval", "n")
-    grid = Grid(columns, 2, [Group(rows=rows)])
+    cells = partial(_numbers, ranking)
+    rows = [(place.label, place.name, *cells(place)) for place in ranking.places[:SHOWN]]
+    grid = Grid(
+        ("place", "experiment", "accuracy, %", "to first", "95 % interval", "n"), 2, [Group(rows=rows)]
+    )
     if of == 1:
         return Card(QUESTION, "none", f"Only {names[0]} has results.", LINKS, grid)
     leads = ranking.places[0].worst == 1  # told from every other one
