@@ -14,7 +14,7 @@ from lockstep.report.effects.sentences import agreed, elsewhere, estimate_of, po
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.runs import Results, Side
 
-OTHERS = Markup("{}<br><small>{}</small>")
+OTHERS = Markup("{}<br> <small>{}</small>")
 
 
 def by_metric(results: Results, frame: pd.DataFrame) -> list[tuple[Metric, Grid]]:
