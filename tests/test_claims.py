@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from lockstep.check.judge import Judgement, _measured, judge
 from lockstep.check.kinds import Pair
 from lockstep.check.reference import Match
 from lockstep.config import Config, load
+from lockstep.conformance import travel
 from lockstep.conformance.certificate import Certificate, Check
 from lockstep.conformance.certificate import write as write_certificate
 from lockstep.errors import LockstepError
@@ -493,6 +495,39 @@ def test_a_shipped_reference_has_the_settings_of_its_config(name: str, config: s
     assert match.names == {each: each for each in trained.experiments}
     runs = {(each, s) for each, t in known.experiments.items() for values in t.runs.values() for s in values}
     assert runs == {(cell.name, cell.seed) for cell in trained.cells()}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_fresh_seeds_change_nothing_but_seeds_and_folders(path: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known, fresh = load(path), load(write_fresh(path, 100))
+    shift = 100 - min(known.seeds)
+    assert fresh.path == Path(f"{known.results}-from-100.yaml")
+    assert fresh.experiments == known.experiments
+    assert fresh.smaller == known.smaller
+    assert fresh.wanted == {(*key, seed + shift) for *key, seed in known.wanted}
+    attacked = {replace(cell, seed=cell.seed + shift) for cell in known.attacked()}
+    assert set(fresh.attacked()) == attacked
+    assert not {fresh.results, fresh.reports} & {known.results, known.reports}
+    assert fresh.speed is None, "times do not depend on seeds"
+    assert not set(fresh.seeds) & set(known.seeds)
+
+
+def test_fresh_seeds_are_other_seeds(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LockstepError, match=r"--from 0: the seeds of .*config.yaml start there"):
+        write_fresh(ROOT / "config/config.yaml", 0)
+
+
+def test_the_first_sentence_of_the_readme_is_measured_by_default():
+    """500 steps in float64: T5, which no option has to be given for."""
+    (opening,) = re.findall(
+        r"in float64, .*?\(`make reproduce` measures it\)", (ROOT / "README.md").read_text(), re.S
+    )
+    default = load(ROOT / "config/config.yaml").conformance
+    assert "T5" in default.tiers
+    assert f"{default.steps}\nsteps of training" in opening
+    assert f"agree with NumPy to {travel.FLOAT64:.0e}" in opening
 
 
 def test_no_framework_and_no_matplotlib_is_imported_to_check():
