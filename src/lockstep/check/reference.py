@@ -58,6 +58,18 @@ class Trained(Settings):
         """Of the runs, on any backend, that have it."""
         return {seed for side in self.runs for seed in self.values(side, measure)}
 
+    def attacked_as(self, how: dict[str, Any] | None) -> dict[str, Values]:
+        """The runs, without accuracies under attack where they were attacked otherwise."""
+        if self.attacks == how:
+            return self.runs
+        return {
+            side: {
+                seed: {name: value for name, value in values.items() if not name.startswith(measures.UNDER)}
+                for seed, values in seeds.items()
+            }
+            for side, seeds in self.runs.items()
+        }
+
     def images(self, measure: str) -> int:
         """That an accuracy is measured on."""
         tested = self.test.images if self.test else 0
@@ -138,7 +150,7 @@ def on_file(ours: Mapping[str, Trained]) -> dict[str, Trained]:
         known = read(path)
         match = Match(ours, known)
         for theirs, name in match.names.items():
-            for side, runs in known.experiments[theirs].runs.items():
+            for side, runs in known.experiments[theirs].attacked_as(ours[name].attacks).items():
                 for alike in (name, *(again for again, first in match.twice.items() if first == name)):
                     found[alike].runs.setdefault(side, {}).update(runs)
     return found
