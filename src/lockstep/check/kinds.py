@@ -192,7 +192,10 @@ def _compared(
     about = text.count(len(pairs), "pair") + f" of runs in {text.count(len(found), 'comparison')}"
     if pairs and not any(pairs) and verdict == "holds":
         return Found(verdict, test, "; ".join([f"{about}: equal to the last digit", *absent]))
-    bad = [_said(each, unit) for each in found if each.verdict != "holds"]
+    alone = [each for each in found if not each.differences and not each.strange]
+    bad = [_said(each, unit) for each in found if each.verdict != "holds" and each not in alone]
+    if alone:
+        bad.append(f"{text.count(len(alone), 'comparison')} without a seed that the reference has")
     shared = [each for each in found if each.differences]
     if shared and not bad:
         widest = max(shared, key=lambda each: abs(each.mean))
@@ -209,8 +212,6 @@ def _said(each: Comparison, unit: Measure) -> str:
     if each.strange:
         seed, value = next(iter(each.strange.items()))
         return f"{each.label}: seed {seed}, {unit.size(value)}, is outside what the reference's seeds predict"
-    if not each.differences:
-        return f"{each.label}: no seed in common"
     n = text.count(len(each.differences), "seed")
     known = each.interval != NOTHING
     interval = f"90 % interval {unit.interval(*each.interval)}" if known else "spread of rounding not known"
