@@ -169,7 +169,7 @@ def test_an_effect_that_is_small_cannot_be_told_and_a_setting_that_does_nothing_
 def test_a_run_from_the_seeds_of_the_reference_is_told_from_one_of_fresh_seeds(fake: Fake):
     judgement = judge(read(fake.config))
     drawn = {each.claim: each.drawn for each in judgement.verdicts}
-    assert drawn == {each["claim"]: "the reference's" for each in KINDS} | {"in step": ""}
+    assert drawn == {each["claim"]: "on file" for each in KINDS} | {"in step": ""}
     asked = "Tested on fresh seeds, which no reference has:"
     assert judgement.answer.endswith(f"6 of 6 claims hold. {asked} 0 of 5 claims about trained runs.")
     assert f"6 of 6 claims hold. {asked} 0 of 5 claims" in plain(build(read(fake.config)))
@@ -193,7 +193,7 @@ def test_a_run_from_the_seeds_of_the_reference_is_told_from_one_of_fresh_seeds(f
     both = replace(known, seeds=(0, 1, 2, 3, 50), wanted=known.wanted | {("tanh", "alpha", "cpu", 50)})
     Fake(both).write(both.cell("tanh", "alpha", "cpu", 50), 4)
     mixed = {each.claim: each.drawn for each in judge(read(both)).verdicts}
-    assert (mixed["effect"], mixed["equal"]) == ("1 of 5 fresh", "the reference's")
+    assert (mixed["effect"], mixed["equal"]) == ("1 of 5 fresh", "on file")
 
 
 def test_an_attack_that_leaves_too_much_is_caught(fake: Fake):

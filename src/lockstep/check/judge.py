@@ -38,11 +38,11 @@ class Verdict:
 
     @property
     def drawn(self) -> str:
-        """ "fresh", "the reference's", "2 of 5 fresh" """
+        """ "fresh", "on file", "2 of 5 fresh" """
         if not self.seeds:
             return ""
         if self.fresh in (0, self.seeds):
-            return "fresh" if self.fresh else "the reference's"
+            return "fresh" if self.fresh else "on file"
         return f"{self.fresh} of {self.seeds} fresh"
 
 

@@ -8,13 +8,16 @@ import pandas as pd
 from markupsafe import Markup
 
 from lockstep.report import tables, text
+from lockstep.report.effects import replication
 from lockstep.report.effects.compare import ALL
 from lockstep.report.effects.metrics import METRICS, Metric
-from lockstep.report.effects.sentences import agreed, elsewhere, estimate_of, pooled
+from lockstep.report.effects.sentences import agreed, estimate_of, pooled
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.runs import Results, Side
 
 OTHERS = Markup("{}<br> <small>{}</small>")
+WORDS = {replication.YES: "again", replication.NO: "not again", replication.UNASKED: "not asked"}
+"""What other seeds say, as short as a column is narrow."""
 
 
 def by_metric(results: Results, frame: pd.DataFrame) -> list[tuple[Metric, Grid]]:
@@ -49,7 +52,7 @@ def _numbers(metric: Metric, row: Any) -> tuple[str | Markup, ...]:
         metric.signed(row.mean),
         metric.interval(value),
         row.verdict,
-        OTHERS.format(row.replication, elsewhere(row)),
+        _others(metric, row),
         text.points(row.effect_size, 1),
         str(row.n),
         text.number(row.seeds_needed, ",.0f"),
@@ -57,6 +60,14 @@ def _numbers(metric: Metric, row: Any) -> tuple[str | Markup, ...]:
         f"×{row.flops_ratio:.3g}",
         agreed(row) if row.backend == ALL else "",
     )
+
+
+def _others(metric: Metric, row: Any) -> str | Markup:
+    """Of an effect that is told: the word, and the interval of other seeds."""
+    if row.replication in ("", replication.UNASKED):
+        return WORDS.get(row.replication, "")
+    low, high = metric.signed(row.other_low), metric.signed(row.other_high)
+    return OTHERS.format(WORDS[row.replication], f"{low} to {high}")
 
 
 def costs(results: Results, frame: pd.DataFrame) -> Grid | None:
