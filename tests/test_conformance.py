@@ -146,6 +146,22 @@ def test_the_references_runs_survive_their_file():
     np.testing.assert_array_equal(again.smooth[3]["dense1/kernel"], 1)
 
 
+def test_long_runs_are_asked_in_float64_by_t5_and_in_float32_by_t8(digits):
+    """A few steps of them: T5 has one run and no band, and NumPy is its own reference."""
+
+    def found(backend: str, *tiers: str) -> tuple[dict[str, str], list[str]]:
+        made = verify(Request(backend, tiers=tiers, steps=3), digits, None, lambda what: None)
+        verdicts = {check.quantity: check.verdict for check in made.checks}
+        return verdicts, [curve.label for curve in made.curves]
+
+    assert found("torch", "T5") == ({"travel in float64, 3 steps": "in step"}, ["float64"])
+    assert found("numpy", "T5") == ({"the reference itself": "reported"}, [])
+    verdicts, curves = found("numpy", "T8")
+    assert verdicts["travel in float32, 3 steps"] == "cannot tell", "the band needs 500 steps"
+    assert "float64" not in curves
+    assert "one ulp, 3" in curves
+
+
 def test_a_run_beyond_the_band_is_out_of_step_and_a_short_one_cannot_tell():
     inside, beyond = _in_band(0.29, 0.1, 500), _in_band(0.31, 0.1, 500)
     assert (inside.verdict, beyond.verdict) == ("in step", "out of step")
