@@ -4,10 +4,13 @@
 #
 # CONFIG=config/lecture.yaml make reproduce   another config
 # BACKENDS=torch,jax make reproduce           a subset of the backends
+# SEEDS=100 make reproduce                    fresh seeds, from 100 on, with results of their own: claims are tested on
+#                                             runs that are not the reference's again
 
 PYTHON ?= python3
 CONFIG ?= config/config.yaml
 BACKENDS ?=
+SEEDS ?=
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -15,16 +18,18 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 REQUIREMENTS := $(wildcard backends/*/requirements.txt)
 EXAMPLES := $(wildcard examples/*/requirements.txt)
-OPTIONS := --config $(CONFIG) $(if $(BACKENDS),--backends $(BACKENDS))
 
 .PHONY: reproduce test check install clean
 
 reproduce: install
-	@set -o pipefail; lockstep plan $(OPTIONS) | tail -n 1
-	@snakemake --cores all --configfile $(CONFIG) $(if $(BACKENDS),--config backends=$(BACKENDS)); \
+	@set -o pipefail; config=$(CONFIG); \
+	$(if $(SEEDS),config=$$(lockstep fresh --config $(CONFIG) --from $(SEEDS)) || exit;) \
+	options="--config $$config $(if $(BACKENDS),--backends $(BACKENDS))"; \
+	lockstep plan $$options | tail -n 1 || exit; \
+	snakemake --cores all --configfile $$config $(if $(BACKENDS),--config backends=$(BACKENDS)); \
 	status=$$?; \
-	lockstep summary $(OPTIONS); \
-	lockstep check $(OPTIONS); checked=$$?; \
+	lockstep summary $$options; \
+	lockstep check $$options; checked=$$?; \
 	[ $$status -eq 0 ] || exit $$status; exit $$checked
 
 test: install

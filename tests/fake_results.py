@@ -227,7 +227,7 @@ def table(page: Path, name: str) -> pd.DataFrame:
     """As it is on disk, CSV and Parquet alike."""
     frame = pd.read_csv(page.parent / "tables" / f"{name}.csv")
     parquet = pd.read_parquet(page.parent / "tables" / f"{name}.parquet")
-    texts = {name: "" for name in ("reason", "condition", "agreement") if name in frame}
+    texts = {name: "" for name in ("reason", "condition", "agreement", "replication") if name in frame}
     frame = frame.fillna(texts)  # CSV cannot tell an empty text from none
     pd.testing.assert_frame_equal(frame, parquet, check_dtype=False)
     return frame

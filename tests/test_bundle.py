@@ -153,8 +153,9 @@ def test_a_summary_of_the_zip_names_the_command_that_builds_the_report(elsewhere
 
 CLAIMS = """\
 claims:
-  - {kind: consistent, claim: Metrics are what the logits say}
-  - {kind: bound, claim: It learns, reference: own, experiment: plain, measure: accuracy, at_least: 50}
+  - {kind: consistent, claim: Metrics are what the logits say, catches: edits}
+  - {kind: bound, claim: It learns, catches: none, reference: own, experiment: plain, measure: accuracy,
+     at_least: 50}
 """
 
 

@@ -19,7 +19,7 @@ from lockstep.conformance.reference import ALL, NUMPY
 from lockstep.conformance.seeds import _check
 from lockstep.conformance.specs import SMOOTH, SPECS
 from lockstep.conformance.subject import Subject
-from lockstep.conformance.travel import Reference, _in_band, load, save
+from lockstep.conformance.travel import Band, _in_band, load, load_band, save, save_band
 from lockstep.conformance.verify import Request, devices, verify
 from lockstep.conformance.worker import THREADS, Here
 from lockstep.optimizer import Adam
@@ -206,11 +206,27 @@ def test_the_calls_of_a_problem_cover_its_steps_once():
 
 def test_the_references_runs_survive_their_file():
     run = {3: {"dense1/kernel": np.ones((2, 2))}, 10: {"dense1/kernel": np.zeros((2, 2))}}
-    known = Reference(run, run, [{3: 0.5, 10: 0.25}])
-    again = load(save(known))
-    assert again.band == known.band
+    assert load(save(run)).keys() == run.keys()
+    again = load_band(save_band(Band(run, run, [{3: 0.5, 10: 0.25}])))
+    assert again.lines == [{3: 0.5, 10: 0.25}]
     assert again.real.keys() == run.keys()
     np.testing.assert_array_equal(again.smooth[3]["dense1/kernel"], 1)
+
+
+def test_long_runs_are_asked_in_float64_by_t5_and_in_float32_by_t8(digits):
+    """A few steps of them: T5 has one run and no band, and NumPy is its own reference."""
+
+    def found(backend: str, *tiers: str) -> tuple[dict[str, str], list[str]]:
+        made = verify(Request(backend, tiers=tiers, steps=3), digits, None, lambda what: None)
+        verdicts = {check.quantity: check.verdict for check in made.checks}
+        return verdicts, [curve.label for curve in made.curves]
+
+    assert found("torch", "T5") == ({"travel in float64, 3 steps": "in step"}, ["float64"])
+    assert found("numpy", "T5") == ({"the reference itself": "reported"}, [])
+    verdicts, curves = found("numpy", "T8")
+    assert verdicts["travel in float32, 3 steps"] == "cannot tell", "the band needs 500 steps"
+    assert "float64" not in curves
+    assert "one ulp, 3" in curves
 
 
 def test_a_run_beyond_the_band_is_out_of_step_and_a_short_one_cannot_tell():

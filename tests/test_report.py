@@ -273,6 +273,7 @@ def test_cards_say_what_an_interval_shows(fake: Fake, tmp_path: Path):
     assert (best.tone, best.answer) == ("good", "tanh, ahead of the other.")
     assert [row[0] for row in best.grid.groups[0].rows] == ["1", "2"]
     assert "Of 1 paired difference the intervals of 1 exclude 0; about 0.1 would by chance" in best.notes[0]
+    assert best.notes[0].endswith("if nothing differed. Other seeds were not asked.")
     assert "none of 2 pairs has a 95 % interval yet" in agree.notes[0]  # all differ by 0
     assert (trust.checks[0].tone, trust.checks[0].sentence) == ("good", "12 of 12 training runs completed.")
     results = runs.read(made.config)

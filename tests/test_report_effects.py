@@ -14,6 +14,7 @@ import pytest
 from fake_results import Fake, plain, project, table, write_images
 
 from lockstep import cell
+from lockstep.check import REFERENCES, reference
 from lockstep.config import Config
 from lockstep.data.draws import augmentation
 from lockstep.evaluation import row
@@ -26,6 +27,7 @@ from lockstep.report.effects.inside import inside
 from lockstep.report.environment import sameness
 from lockstep.report.findings import what_settings_do
 from lockstep.report.overview import best
+from lockstep.report.overview.ranking import rank
 from lockstep.report.runs import Side
 from lockstep.results import write_npz
 from lockstep.statistics import estimate
@@ -248,9 +250,112 @@ def test_findings_name_the_backends_and_the_effects(results: runs.Results):
     means = {place.name: place.mean.mean for place in ranking.places}
     assert means == pytest.approx({"plain": 230 / 3, "dropped": 90, "moved": 80, "same": 50})
     assert "Accuracy is the mean over beta and 3 seeds" in best.over(results, ranking)
-    *_, unranked = best.grid(results, ranking).groups[0].rows
+    *_, unranked = best.grid(results, ranking, best.elsewhere(results)).groups[0].rows
     assert unranked[:2] == ("–", "tanh")
     assert unranked[-1].startswith("0 of ")
+
+
+SEEDS = range(10, 14)
+"""Of runs on file: the report has none of them."""
+
+
+@pytest.fixture
+def filed(
+    results: runs.Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., pd.DataFrame]:
+    """Put runs of other seeds on file, given as {experiment: accuracies}; returns the table of effects."""
+    monkeypatch.chdir(tmp_path)
+
+    def put(name: str, accuracies: dict[str, list[float]], seeds: range = SEEDS) -> pd.DataFrame:
+        known = reference.described(results)
+        trained = {
+            name: known[name].model_copy(
+                update={
+                    "runs": {"beta/cpu": {s: {"accuracy": a} for s, a in zip(seeds, found, strict=False)}}
+                }
+            )
+            for name, found in accuracies.items()
+        }
+        made = reference.Made(
+            config="c.yaml", date="2026-01-02", commits=["abc"], harness="h", machines=[], backends={}
+        )
+        reference.write(
+            REFERENCES / f"{name}.json", reference.Reference(schema=1, made=made, experiments=trained)
+        )
+        return tables.build(results)["effects"].set_index(["metric", "experiment", "backend"])
+
+    return put
+
+
+PLAIN = [0.8, 0.8, 0.7, 0.8]
+
+
+@pytest.mark.parametrize(
+    ("same", "word"),
+    [
+        ([0.5, 0.5, 0.5, 0.6], "with other seeds too"),
+        ([0.7, 0.9, 0.6, 0.8], "not with other seeds"),
+        ([0.9, 0.9, 0.9, 0.9], "not with other seeds"),  # they say the opposite
+        ([0.5], "not asked of other seeds"),
+    ],
+)
+def test_an_effect_is_asked_of_the_seeds_that_references_have(filed, results, same: list[float], word: str):
+    frame = filed("other", {"plain": PLAIN, "same": same})
+    row = frame.loc["accuracy", "same", "all"]
+    assert (row.replication, row.other_n) == (word, len(same))
+    differences = 100 * (np.array(same) - PLAIN[: len(same)])
+    assert row.other_mean == pytest.approx(differences.mean())
+    assert row.other_low == pytest.approx(estimate(list(differences)).low, nan_ok=True)
+    assert frame.loc["cross_entropy", "same", "all"].other_n == 0, "the reference has no such measure"
+    assert frame.loc["accuracy", "moved", "all"].replication == "", "no effect is told"
+    told = what_settings_do(results, frame.reset_index()).answer
+    mark = " (not with other seeds)" if word == "not with other seeds" else ""
+    assert told == f"Test accuracy is lower with same{mark}; for dropped and moved nobody can tell."
+
+
+def test_what_other_seeds_say_stands_wherever_an_effect_is_told(filed, config: Config, tmp_path: Path):
+    filed("other", {"plain": PLAIN, "same": [0.7, 0.9, 0.6, 0.8]})
+    index = build(runs.read(replace(config, reports=tmp_path / "reports")))
+    effects, summary = plain(index.with_name("effects.html")), plain(index)
+    said = "−2.50 (−17.73 to +12.73, 4 seeds)"
+    assert f"(−41.01 to −12.32, 3 seeds): lower, not with other seeds: {said}" in effects
+    assert "lower not again −17.73 to +12.73" in effects, "the table"
+    assert "−26.67 −41.01 to −12.32 3 lower, not with other seeds" in effects, "the costs of padding"
+    assert "With other seeds 0 of 1 do so again; " in effects
+    assert "Test accuracy is lower with same (not with other seeds)" in summary
+    assert re.search(
+        r"the intervals of (\d) exclude 0; .* With other seeds 0 of the \1 do so again\.", summary
+    )
+
+
+def test_seeds_of_the_report_itself_are_no_other_seeds(filed):
+    row = filed("own", {"plain": PLAIN, "same": [0.5, 0.5, 0.5, 0.6]}, range(4)).loc[
+        "accuracy", "same", "all"
+    ]
+    assert (row.other_n, row.replication) == (1, "not asked of other seeds")
+
+
+def ranking_of(wrong: list[int]) -> dict[tuple[Side, int], float]:
+    return {(Side("beta", "cpu"), seed): 100 - 10.0 * n for seed, n in enumerate(wrong)}
+
+
+def test_places_are_ranked_again_by_other_seeds(filed, results: runs.Results):
+    filed("other", {"plain": PLAIN, "same": [0.5, 0.5, 0.5, 0.6], "dropped": [0.8, 0.9, 0.7, 0.8]})
+    ranking, others = best.read(results), best.elsewhere(results)
+    assert {place.name: place.label for place in others.places} == {
+        "plain": "1–2",
+        "dropped": "1–2",
+        "same": "3",
+    }
+    assert ranking.again(others) == len(
+        {pair for pair in ranking.winners if "same" in pair} - {("moved", "same")}
+    )
+    first = rank({"plain": ranking_of([2, 2, 3]), "same": ranking_of([5, 5, 5])})
+    assert best.card(results, first, others).answer == "plain, ahead of the other, but not with other seeds."
+    assert best.card(results, first, first).answer == "plain, ahead of the other."
+    assert best.card(results, first, first).tone == "good"
+    rows = {row[1]: row[3] for row in best.grid(results, ranking, others).groups[0].rows}
+    assert (rows["plain"], rows["same"], rows["moved"]) == ("1–2", "3", "–")
 
 
 def test_whole_network_is_measured_on_the_images_of_its_inside(index: Path, results: runs.Results):

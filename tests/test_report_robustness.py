@@ -16,9 +16,23 @@ from fake_results import REASON, Fake, plain, project, table, write_images
 from lockstep import identity
 from lockstep.attacks import honesty
 from lockstep.attacks.honesty import Check
+from lockstep.check import REFERENCES
+from lockstep.check.reference import Made, Reference, Trained, described
+from lockstep.check.reference import write as write_reference
 from lockstep.config import Config
 from lockstep.report import build, runs
-from lockstep.report.robustness import attacked, carried, checks, corrupted, curves, defences, lead, published
+from lockstep.report.effects import replication
+from lockstep.report.robustness import (
+    attacked,
+    carried,
+    checks,
+    corrupted,
+    curves,
+    defences,
+    lead,
+    published,
+    replicated,
+)
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.runs import Side
 from lockstep.statistics import estimate
@@ -130,6 +144,39 @@ def test_every_attacked_run_has_an_outcome(robustness: Robustness, page: str):
     assert html.escape(REASON) in page
     assert "not attacked yet; see the logs in" in page
     assert "nothing to attack: the loss became NaN" in page
+
+
+@pytest.mark.parametrize(
+    ("others", "steps", "word"),
+    [
+        ([0.9, 0.8, 0.9], 2, "with other seeds too"),
+        ([0.5, 0.1, 0.9], 2, "not with other seeds"),
+        ([0.9, 0.8, 0.9], 7, "not asked of other seeds"),  # other attacks are another question
+    ],
+)
+def test_what_a_defence_keeps_is_asked_of_other_seeds(
+    robustness: Robustness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others, steps: int, word: str
+):
+    known = described(robustness.results)
+
+    def trained(name: str, values: list[float]) -> Trained:
+        seeds = {10 + n: {"accuracy under worst=0.1": value} for n, value in enumerate(values)}
+        how = (known[name].attacks or {}) | {"steps": steps}
+        return known[name].model_copy(update={"runs": {"alpha/cpu": seeds}, "attacks": how})
+
+    experiments = {"plain": trained("plain", [0.3, 0.4, 0.4]), "defended": trained("defended", others)}
+    monkeypatch.chdir(tmp_path)
+    made = Made(config="c", date="", commits=[], harness="", machines=[], backends={})
+    write_reference(REFERENCES / "other.json", Reference(schema=1, made=made, experiments=experiments))
+    # With two seeds the interval of the change, 30 and 40 points, includes 0; with more it would not.
+    change = estimate([30.0, 40.0, 35.0])
+    assert replicated.verdicts(robustness)("defended", "worst=0.1", change) == f"higher, {word}"
+    assert replicated.verdicts(robustness)("noisy", "worst=0.1", estimate([1.0, -1.0])) == "cannot tell"
+    patched = replace(robustness)
+    monkeypatch.setattr(Robustness, "change", lambda self, name, condition: change)
+    mark = f"defended{' (not with other seeds)' if word == replication.NO else ''}"
+    assert any(f"is higher with {mark} and noisy" in each for each in lead.answer(patched)[1])
+    assert word in dict(defences.sentences(patched))["defended"]
 
 
 def test_the_table_holds_every_number_of_the_files(index: Path, config: Config):

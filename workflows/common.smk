@@ -140,6 +140,7 @@ def options_of_certificate(wildcards):
         "travel": f"--tier T5 --steps {settings.steps}",
         "seeds": f"--tier T6 --pairs {settings.pairs}",
         "attacks": "--tier T7",
+        "band": f"--tier T8 --steps {settings.steps}",
     }[wildcards.name]
 
 

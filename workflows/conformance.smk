@@ -1,5 +1,6 @@
-# The proof that the backends are in step: one certificate for the quick tiers, one for the long runs (T5),
-# one for whole runs from many seeds (T6) and one for attacks (T7), for each backend and device.
+# The proof that the backends are in step: one certificate for the quick tiers, one for the long runs in
+# float64 (T5), one for whole runs from many seeds (T6), one for attacks (T7) and one for the long runs in float32 (T8), for
+# each backend and device.
 #
 # `lockstep verify` exits with 1 where a backend falls short.  Here that is a result like any other, as
 # long as there is a certificate that says so.
@@ -41,7 +42,7 @@ rule reference:
     log:
         LOG / f"{REFERENCE}/cpu/{{name}}.log",
     wildcard_constraints:
-        name="travel|seeds|attacks",
+        name="travel|seeds|attacks|band",
     conda:
         "envs/lockstep.yaml"
     threads: 2
@@ -66,7 +67,7 @@ rule compare:
     log:
         LOG / "{backend}/{device}/{name}.log",
     wildcard_constraints:
-        name="travel|seeds|attacks",
+        name="travel|seeds|attacks|band",
     conda:
         "envs/lockstep.yaml"
     threads: 2

@@ -125,7 +125,7 @@ def conformance_hash(backend: str, device: str, tiers: Sequence[str], steps: int
         "backend": backend,
         "device": device,
         "tiers": list(tiers),
-        "steps": steps if "T5" in tiers else None,
+        "steps": steps if {"T5", "T8"} & set(tiers) else None,
         "pairs": pairs if "T6" in tiers else None,
         "harness": [harness_hash(), folder_hash(package / "conformance")],
         "statistics": _hash(package, [package / "statistics.py"]),

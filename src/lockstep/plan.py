@@ -25,7 +25,7 @@ GUESS_FLOPS_PER_SECOND = 50e9
 GUESS_START_SECONDS = 8.0
 """Import, compilation and evaluation of one cell."""
 GUESS_DATA_MINUTES = 0.1
-GUESS_CERTIFICATE_MINUTES = {"quick": 0.8, "travel": 1.5, "seeds": 1.0, "attacks": 0.3}
+GUESS_CERTIFICATE_MINUTES = {"quick": 0.8, "travel": 0.5, "seeds": 1.0, "attacks": 0.3, "band": 1.0}
 """Of a job on two cores."""
 GUESS_TIMING_MINUTES = 0.7
 """Of one process that is timed."""

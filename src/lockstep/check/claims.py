@@ -21,6 +21,7 @@ class About(Settings):
     """What every claim has."""
 
     claim: str = Field(min_length=1, description="a sentence")
+    catches: str = Field(min_length=1, description="a wrong run that it fails")
 
 
 class Consistent(About):
@@ -69,19 +70,12 @@ class EqualBackends(Measured):
 
 
 class Effect(Measured):
-    """An experiment minus the baseline from the same seeds: its sign, or that it is small."""
+    """An experiment minus the baseline from the same seeds: its sign."""
 
     kind: Literal["effect"]
     experiment: str
     baseline: str = "baseline"
-    sign: Literal["higher", "lower"] | None = None
-    within: Positive | None = Field(default=None, description="instead of a sign: in points or nats")
-
-    @model_validator(mode="after")
-    def _one(self) -> Effect:
-        if (self.sign is None) == (self.within is None):
-            raise ValueError("give one of sign and within")
-        return self
+    sign: Literal["higher", "lower"]
 
 
 class Accuracy(Measured):

@@ -31,6 +31,19 @@ class Verdict:
     numbers: str
     reference: str = ""
     """Path of the reference file, if it takes one."""
+    seeds: int = 0
+    """Of the runs that it was asked of; 0 where it is not about seeds."""
+    fresh: int = 0
+    """Those of them that no reference has."""
+
+    @property
+    def drawn(self) -> str:
+        """ "fresh", "on file", "2 of 5 fresh" """
+        if not self.seeds:
+            return ""
+        if self.fresh in (0, self.seeds):
+            return "fresh" if self.fresh else "on file"
+        return f"{self.fresh} of {self.seeds} fresh"
 
 
 @dataclass(frozen=True)
@@ -65,8 +78,25 @@ class Judgement:
         return f"{said}; {', '.join(rest)}" if rest else said
 
     @property
+    def drawn(self) -> str:
+        """How many claims were tested on fresh seeds.
+
+        From a reference's own seeds it is the same run again, which shows that the computation is the same,
+        and nothing of what other seeds would give.
+        """
+        told = [each for each in self.verdicts if each.seeds and each.verdict in ("holds", "does not hold")]
+        if not told:
+            return ""
+        fresh, of = sum(each.fresh == each.seeds for each in told), text.count(len(told), "claim")
+        return f" Tested on fresh seeds, which no reference has: {fresh} of {of} about trained runs."
+
+    @property
     def answer(self) -> str:
-        """Whether the run is a reproduction, in a line."""
+        """Whether the run is a reproduction, and how many claims were tested on fresh seeds."""
+        return self._answer + self.drawn
+
+    @property
+    def _answer(self) -> str:
         if self.unfinished:
             some = "; ".join(self.unfinished[:SHOWN]) + ("; …" if len(self.unfinished) > SHOWN else "")
             return f"No: {text.count(len(self.unfinished), 'result')} not there ({some}). {self.summary}."
@@ -84,10 +114,10 @@ def judge(results: Results, path: Path = CLAIMS) -> Judgement:
     """Every claim of the file at `path` that is about what the run trained.  Raises LockstepError."""
     written = claims.read(path)
     observed, certified = reference.observe(results), read_all(results.config)
-    pairs = _pairs(written, str(path), observed)
+    pairs, filed = _pairs(written, str(path), observed), reference.on_file(observed)
     verdicts = []
     for place, claim in enumerate(written.claims):
-        source = ""
+        source, seeds = "", (0, 0)
         match claim:
             case claims.Consistent():
                 found: Found | None = kinds.consistent(results)
@@ -96,8 +126,9 @@ def judge(results: Results, path: Path = CLAIMS) -> Judgement:
             case _:
                 source = str(REFERENCES / f"{claim.reference}.json")
                 found = _measured(claim, pairs[claim.reference], f"{path}: claims[{place}]", source)
+                seeds = _seeds(claim, pairs[claim.reference], filed)
         if found:
-            verdicts.append(Verdict(claim.claim, *found, source))
+            verdicts.append(Verdict(claim.claim, *found, source, *seeds))
     return Judgement(verdicts, _unknown(observed, pairs), _unfinished(results, certified))
 
 
@@ -144,6 +175,17 @@ def _measured(claim: claims.Measured, pair: Pair, where: str, source: str) -> Fo
         case claims.Published():
             return kinds.published(claim, pair)
     raise AssertionError(claim)
+
+
+def _seeds(claim: claims.Measured, pair: Pair, filed: Mapping[str, Trained]) -> tuple[int, int]:
+    """How many seeds the runs have that a claim is about, and how many of them no reference has."""
+    about = {getattr(claim, "experiment", ""), getattr(claim, "baseline", "")} - {""}
+    ours = [name for known, name in pair.match.names.items() if known in about or not about]
+    asked, known = (
+        {seed for name in ours for seed in trained[name].seeds(claim.measure)}
+        for trained in (pair.observed, filed)
+    )
+    return len(asked), len(asked - known)
 
 
 def _unknown(observed: Mapping[str, Trained], pairs: Mapping[str, Pair]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lockstep.check import claims, measures
+from lockstep.check import claims, measures, reference
 from lockstep.check.evidence import (
     NOTHING,
     Comparison,
@@ -28,7 +28,7 @@ from lockstep.evaluation import measure
 from lockstep.report import text
 from lockstep.report.certificates import NOT_MEASURED, Certified
 from lockstep.report.runs import Results, Run
-from lockstep.statistics import differences, equivalence, estimate
+from lockstep.statistics import estimate
 
 EXACT = 1e-9
 """What a metric may differ by when it is computed again: sums of float64 in another order."""
@@ -192,7 +192,10 @@ def _compared(
     about = text.count(len(pairs), "pair") + f" of runs in {text.count(len(found), 'comparison')}"
     if pairs and not any(pairs) and verdict == "holds":
         return Found(verdict, test, "; ".join([f"{about}: equal to the last digit", *absent]))
-    bad = [_said(each, unit) for each in found if each.verdict != "holds"]
+    alone = [each for each in found if not each.differences and not each.strange]
+    bad = [_said(each, unit) for each in found if each.verdict != "holds" and each not in alone]
+    if alone:
+        bad.append(f"{text.count(len(alone), 'comparison')} without a seed that the reference has")
     shared = [each for each in found if each.differences]
     if shared and not bad:
         widest = max(shared, key=lambda each: abs(each.mean))
@@ -209,8 +212,6 @@ def _said(each: Comparison, unit: Measure) -> str:
     if each.strange:
         seed, value = next(iter(each.strange.items()))
         return f"{each.label}: seed {seed}, {unit.size(value)}, is outside what the reference's seeds predict"
-    if not each.differences:
-        return f"{each.label}: no seed in common"
     n = text.count(len(each.differences), "seed")
     known = each.interval != NOTHING
     interval = f"90 % interval {unit.interval(*each.interval)}" if known else "spread of rounding not known"
@@ -218,38 +219,24 @@ def _said(each: Comparison, unit: Measure) -> str:
 
 
 def effect(claim: claims.Effect, pair: Pair) -> Found:
+    """Equal values with every seed are no small effect: the setting did nothing, and the claim is wrong."""
     unit = measures.find(claim.measure)
-    ours = _effect(pair.ours(claim.experiment), pair.ours(claim.baseline), claim.measure)
     known = pair.reference.experiments
-    theirs = _effect(known[claim.experiment], known[claim.baseline], claim.measure)
-    if claim.within is None:
-        found, share, region = estimate(ours), "95 %", SIGNS[claim.sign or "higher"]
-        interval = Interval(found.low, found.high)
-        test = f"95 % interval of the difference to {claim.baseline}, paired by seed: {claim.sign} than 0"
-    else:
-        tests, share, region = equivalence(ours, claim.within), "90 %", Interval(-claim.within, claim.within)
-        interval = Interval(tests.low, tests.high)
-        test = (
-            f"two one-sided tests of the difference to {claim.baseline}, paired by seed, against "
-            f"±{claim.within:g} {unit.unit}"
-        )
+    both = pair.ours(claim.experiment), pair.ours(claim.baseline)
+    ours = list(reference.effect(*both, claim.measure).values())
+    theirs = reference.effect(known[claim.experiment], known[claim.baseline], claim.measure)
+    test = f"95 % interval of the difference to {claim.baseline}, paired by seed: {claim.sign} than 0"
     if not ours:
         return Found("not run", test, "no seed completed with both")
+    found, seeds = estimate(ours), text.count(len(ours), "seed")
+    if len(ours) > 1 and not any(ours):
+        return Found("does not hold", test, f"no difference at all ({seeds}): the setting does nothing")
     # NaN without a spread, which lies neither inside nor outside.
-    shown = "no interval" if math.isnan(interval.low) else f"{share} interval {unit.interval(*interval)}"
-    reference = f"; reference {unit.signed(float(np.mean(theirs)))}" if theirs else ""
-    numbers = f"{unit.signed(float(np.mean(ours)))} ({shown}, {text.count(len(ours), 'seed')})"
-    return Found(position(interval, region), test, numbers + reference)
-
-
-def _effect(trained: Trained, baseline: Trained, measured: str) -> list[float]:
-    """A value per seed: the mean over the backends that have both."""
-    seeds: dict[int, list[float]] = {}
-    for side in trained.runs:
-        pairs = differences(baseline.values(side, measured), trained.values(side, measured))
-        for seed, value in pairs.items():
-            seeds.setdefault(seed, []).append(value)
-    return [float(np.mean(values)) for values in seeds.values()]
+    interval = Interval(found.low, found.high)
+    shown = f"95 % interval {unit.interval(*interval)}" if found.has_interval else "no interval"
+    expected = f"; reference {unit.signed(float(np.mean(list(theirs.values()))))}" if theirs else ""
+    numbers = f"{unit.signed(found.mean)} ({shown}, {seeds}){expected}"
+    return Found(position(interval, SIGNS[claim.sign]), test, numbers)
 
 
 def bound(claim: claims.Bound, pair: Pair) -> Found:

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from pydantic import Field, ValidationError
 
-from lockstep.check import measures
+from lockstep.check import REFERENCES, measures
 from lockstep.check.evidence import Rounding, rounding
 from lockstep.errors import LockstepError
 from lockstep.report.robustness import attacked
 from lockstep.report.runs import Results, Run
 from lockstep.results import SCHEMA, write_text
 from lockstep.settings import Settings
+from lockstep.statistics import differences
 
 Values = dict[int, dict[str, float]]
 """{seed: {measure: value}}; accuracies are shares."""
@@ -52,6 +53,22 @@ class Trained(Settings):
         scale = measures.find(measure).scale
         runs = self.runs.get(side, {})
         return {seed: scale * found[measure] for seed, found in runs.items() if measure in found}
+
+    def seeds(self, measure: str) -> set[int]:
+        """Of the runs, on any backend, that have it."""
+        return {seed for side in self.runs for seed in self.values(side, measure)}
+
+    def attacked_as(self, how: dict[str, Any] | None) -> dict[str, Values]:
+        """The runs, without accuracies under attack where they were attacked otherwise."""
+        if self.attacks == how:
+            return self.runs
+        return {
+            side: {
+                seed: {name: value for name, value in values.items() if not name.startswith(measures.UNDER)}
+                for seed, values in seeds.items()
+            }
+            for side, seeds in self.runs.items()
+        }
 
     def images(self, measure: str) -> int:
         """That an accuracy is measured on."""
@@ -100,27 +117,53 @@ def observe(results: Results) -> dict[str, Trained]:
     """What the completed runs of a config came to."""
     robustness = attacked.read(results)
     under_attack = {each.run.cell.path: each for each in robustness.runs} if robustness else {}
-    settings = results.config.attacks
-    names = settings.names if settings else []
-    how = None
+    names = results.config.attacks.names if results.config.attacks else []
+    observed = described(results)
+    for run in results.runs:
+        seeds = observed[run.cell.name].runs.setdefault(f"{run.cell.backend}/{run.cell.device}", {})
+        if run.usable:
+            seeds[run.cell.seed] = measures.of_run(run, under_attack.get(run.cell.path), names)
+    return observed
+
+
+def described(results: Results) -> dict[str, Trained]:
+    """The experiments of a config, known by settings, data and test images; without their runs."""
+    settings, how = results.config.attacks, None
     if settings:
         strong = settings.strong and settings.strong.model_dump(mode="json", exclude={"runs"})
-        how = {"images": settings.images, "steps": settings.steps, "names": names, "strong": strong}
-    observed: dict[str, Trained] = {}
+        how = {"images": settings.images, "steps": settings.steps, "names": settings.names, "strong": strong}
+    found: dict[str, Trained] = {}
     for run in results.runs:
-        name, side = run.cell.name, f"{run.cell.backend}/{run.cell.device}"
-        if name not in observed:
+        if run.cell.name not in found:
             whole = run.cell.experiment.settings
-            observed[name] = Trained(settings=whole, data="", test=None, attacks=how, runs={})
-        observed[name].runs.setdefault(side, {})
-        if not run.usable:
-            continue
-        values = measures.of_run(run, under_attack.get(run.cell.path), names)
-        observed[name].runs[side][run.cell.seed] = values
-        if observed[name].test is None:
+            found[run.cell.name] = Trained(settings=whole, data="", test=None, attacks=how, runs={})
+        if run.usable and found[run.cell.name].test is None:
             where = {"data": run.provenance["identity"]["data"], "test": tested(run)}
-            observed[name] = observed[name].model_copy(update=where)
-    return observed
+            found[run.cell.name] = found[run.cell.name].model_copy(update=where)
+    return found
+
+
+def on_file(ours: Mapping[str, Trained]) -> dict[str, Trained]:
+    """{experiment of a run: what all references together have of it}.  Raises LockstepError."""
+    found = {name: each.model_copy(update={"runs": {}}) for name, each in ours.items()}
+    for path in sorted(REFERENCES.glob("*.json")):
+        known = read(path)
+        match = Match(ours, known)
+        for theirs, name in match.names.items():
+            for side, runs in known.experiments[theirs].attacked_as(ours[name].attacks).items():
+                for alike in (name, *(again for again, first in match.twice.items() if first == name)):
+                    found[alike].runs.setdefault(side, {}).update(runs)
+    return found
+
+
+def effect(trained: Trained, baseline: Trained, measure: str) -> dict[int, float]:
+    """{seed: experiment minus baseline}: the mean over the backends that have both."""
+    seeds: dict[int, list[float]] = {}
+    for side in trained.runs:
+        pairs = differences(baseline.values(side, measure), trained.values(side, measure))
+        for seed, value in pairs.items():
+            seeds.setdefault(seed, []).append(value)
+    return {seed: float(np.mean(values)) for seed, values in sorted(seeds.items())}
 
 
 def tested(run: Run) -> Tested:

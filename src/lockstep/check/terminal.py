@@ -18,12 +18,12 @@ STYLES = {"holds": "green", "does not hold": "bold red", "cannot tell": "yellow"
 
 def show(judgement: Judgement, console: Console) -> None:
     """The verdict on each claim, what has none, and the answer."""
-    table = Table("verdict", "claim", "what was found", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table("verdict", "seeds", "claim", "what was found", box=SIMPLE_HEAD, pad_edge=False)
     for each in judgement.verdicts:
         found = Text(each.numbers)
         if each.verdict in ("does not hold", "cannot tell"):
             found.append(f"\n{each.test}", style="dim")
-        table.add_row(Text(each.verdict, STYLES[each.verdict]), each.claim, found)
+        table.add_row(Text(each.verdict, STYLES[each.verdict]), Text(each.drawn, "dim"), each.claim, found)
     console.print(table)
     for note in judgement.notes:
         console.print(note)

@@ -16,12 +16,14 @@ def verify(
     every: Annotated[bool, typer.Option("--all", help="every installed backend")] = False,
     device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
     tier: Annotated[
-        list[str], typer.Option(help="T0 to T7, or a range as T0..T6; several with commas or repeated")
+        list[str], typer.Option(help="T0 to T8, or a range as T0..T6; several with commas or repeated")
     ] = ["T0..T4"],  # noqa: B006  typer reads it
-    steps: Annotated[int, typer.Option(min=1, max=MOST, help="of T5; fewer than 500 cannot tell")] = 500,
+    steps: Annotated[
+        int, typer.Option(min=1, max=MOST, help="of T5 and T8, which cannot tell with fewer than 500")
+    ] = 500,
     pairs: Annotated[int, typer.Option(min=1, max=MOST, help="of T6; fewer than 8 cannot tell")] = 8,
     references: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="keep the reference's runs of T5 to T7 here")
+        Path | None, typer.Option(metavar="FOLDER", help="keep the reference's runs of T5 to T8 here")
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="write certificates")
@@ -89,6 +91,17 @@ def check(
         terminal.write(json_file, judgement)
     if not judgement.passed:
         raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="prove")
+def fresh(
+    first: Annotated[int, typer.Option("--from", min=0, max=2**62, help="the first of the new seeds")],
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Write a config with other seeds, and folders of its own, for runs that nobody has seen."""
+    from lockstep.fresh import write
+
+    print(write(config, first))
 
 
 @app.command("reference", rich_help_panel="prove")

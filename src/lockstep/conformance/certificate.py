@@ -5,9 +5,10 @@ T1  float64, step 0: logits, loss, every weight gradient, input gradient
 T2  float64, twenty training steps: travel, moments, loss; and all of T1 again after them
 T3  float32, step 0
 T4  float32, a network without kinks, 100 steps on digits: loss
-T5  the classroom's network, 500 steps on digits: travel, against the one-ulp band
+T5  float64, the classroom's network, 500 steps on digits: travel
 T6  accuracy and cross-entropy, paired by seed: two one-sided tests
 T7  float32, one network attacked: gradient signs, adversarial images, survivors of both
+T8  float32, as T5: travel, against the one-ulp band
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ FILES: dict[str, tuple[Tier, ...]] = {
     "travel": ("T5",),
     "seeds": ("T6",),
     "attacks": ("T7",),
+    "band": ("T8",),
 }
 """{certificate that the pipeline makes by a job of its own: its tiers}."""
 

@@ -1,4 +1,4 @@
-"""Runs on real digits, in the backend's own process: what tiers T0 and T4 to T7 are measured on."""
+"""Runs on real digits, in the backend's own process: what tiers T0 and T4 to T8 are measured on."""
 
 from __future__ import annotations
 

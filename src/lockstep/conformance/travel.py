@@ -1,10 +1,12 @@
-"""T5: how far a long run on digits travels from the reference's, against the width of the one-ulp band.
+"""T5 and T8: how far a long run on digits travels from the reference's.
 
-The band: the reference in float32 against itself with one weight moved by one unit in the last place.
+T5 is in float64, where nothing may differ.  T8 is in float32, against the width of the one-ulp band:
+the reference in float32 against itself with one weight moved by one unit in the last place.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,45 +31,55 @@ Line = dict[int, float]
 """{step: travel error}."""
 
 
+def made(data: Path, steps: int, advance: Advance) -> Run:
+    """NumPy's run in float64, which T5 and T8 compare with."""
+    return _run(Here(REFERENCE, "float64"), data, "real", steps, advance)
+
+
 @dataclass(frozen=True)
-class Reference:
-    """NumPy's runs: the real and the smooth network in float64, and the lines of the band."""
+class Band:
+    """What T8 takes of NumPy: the real and the smooth network in float64, and the lines of the band."""
 
     real: Run
     smooth: Run
-    band: list[Line]
+    lines: list[Line]
 
     @classmethod
-    def made(cls, data: Path, steps: int, advance: Advance) -> Reference:
-        double, single = Here(REFERENCE, "float64"), Here(REFERENCE, "float32")
-        real, smooth = (_run(double, data, name, steps, advance) for name in ("real", "smooth"))
+    def made(cls, real: Run, data: Path, steps: int, advance: Advance) -> Band:
+        single = Here(REFERENCE, "float32")
+        smooth = _run(Here(REFERENCE, "float64"), data, "smooth", steps, advance)
         unmoved = _run(single, data, "real", steps, advance)
         moved = (_run(single, data, "real", steps, advance, nudge) for nudge in range(PERTURBATIONS))
         return cls(real, smooth, [_line(run, unmoved, "real") for run in moved])
 
 
-def save(reference: Reference) -> Tensors:
+def save(run: Run) -> Tensors:
     """As arrays of one file."""
-    runs = {"real": reference.real, "smooth": reference.smooth}
-    arrays = {
-        f"{name}:{step}:{weight}": value
-        for name, run in runs.items()
-        for step, weights in run.items()
-        for weight, value in weights.items()
-    }
-    band = np.array([list(line.values()) for line in reference.band])
-    return arrays | {"band": band, "steps": np.array(list(reference.real))}
+    return {f"{step}:{weight}": value for step, weights in run.items() for weight, value in weights.items()}
 
 
-def load(arrays: Tensors) -> Reference:
-    runs: dict[str, Run] = {"real": {}, "smooth": {}}
+def load(arrays: Mapping[str, np.ndarray]) -> Run:
+    run: Run = {}
     for key, value in arrays.items():
-        if ":" in key:
-            name, step, weight = key.split(":")
-            runs[name].setdefault(int(step), {})[weight] = value
+        step, weight = key.split(":")
+        run.setdefault(int(step), {})[weight] = value
+    return run
+
+
+def save_band(band: Band) -> Tensors:
+    runs = {"real": save(band.real), "smooth": save(band.smooth)}
+    arrays = {f"{name}:{key}": value for name, run in runs.items() for key, value in run.items()}
+    lines = np.array([list(line.values()) for line in band.lines])
+    return arrays | {"band": lines, "steps": np.array(list(band.real))}
+
+
+def load_band(arrays: Tensors) -> Band:
+    real, smooth = (
+        load({key.removeprefix(name): value for key, value in arrays.items() if key.startswith(name)})
+        for name in ("real:", "smooth:")
+    )
     steps = list(map(int, arrays["steps"]))
-    band = [dict(zip(steps, map(float, line), strict=True)) for line in arrays["band"]]
-    return Reference(runs["real"], runs["smooth"], band)
+    return Band(real, smooth, [dict(zip(steps, map(float, line), strict=True)) for line in arrays["band"]])
 
 
 def marks(steps: int) -> list[int]:
@@ -75,36 +87,43 @@ def marks(steps: int) -> list[int]:
     return sorted({mark for mark in (1, 3, 10, 30, 100, 200, 300, 400, 500) if mark < steps} | {steps})
 
 
-def pieces(steps: int, reference: bool) -> int:
-    """How often `measure`, or the making of the reference, advances."""
-    return (3 + PERTURBATIONS if reference else 3) * len(marks(steps))
+def pieces(steps: int, tier: str) -> int:
+    """How often T5 or T8 advances, with the making of its reference."""
+    return (2 if tier == "T5" else 5 + PERTURBATIONS) * len(marks(steps))
 
 
-def measure(
-    subject: Subject, reference: Reference, dtypes: list[str], steps: int
-) -> tuple[list[Check], list[Curve]]:
-    def line(dtype: str, name: str) -> Line:
-        run = _run(subject.worker(dtype), subject.data, name, steps, subject.advance)
-        return _line(run, reference.real if name == "real" else reference.smooth, name)
+def in_float64(subject: Subject, reference: Run, steps: int) -> tuple[list[Check], list[Curve]]:
+    """T5."""
+    line = _travelled(subject, "float64", "real", reference, steps)
+    check = _check("T5", f"travel in float64, {steps} steps", line[steps], FLOAT64, "classroom network")
+    return [check], _curves({"float64": line})
 
-    checks, lines = [], {}
-    if "float64" in dtypes:
-        lines["float64"] = line("float64", "real")
-        far = lines["float64"][steps]
-        checks.append(_check(f"travel in float64, {steps} steps", far, FLOAT64, "classroom network"))
-    lines["float32"], lines["float32, smooth network"] = line("float32", "real"), line("float32", "smooth")
-    width = max(band[steps] for band in reference.band)
-    checks.append(_in_band(lines["float32"][steps], width, steps))
+
+def in_float32(subject: Subject, band: Band, steps: int) -> tuple[list[Check], list[Curve]]:
+    """T8."""
+    lines = {
+        "float32": _travelled(subject, "float32", "real", band.real, steps),
+        "float32, smooth network": _travelled(subject, "float32", "smooth", band.smooth, steps),
+    }
+    width = max(line[steps] for line in band.lines)
     quantity = f"travel in float32, {steps} steps, smooth network"
     far = lines["float32, smooth network"][steps]
-    check = _check(quantity, far, np.inf, "swish and average pools: no kinks")
-    checks.append(
-        check.model_copy(update={"limit": None, "verdict": "reported"}) if np.isfinite(far) else check
-    )
-    lines |= {f"one ulp, {place + 1}": band for place, band in enumerate(reference.band)}
-    # A run that diverged has a curve up to there, or none.
+    smooth = _check("T8", quantity, far, np.inf, "swish and average pools: no kinks")
+    if np.isfinite(far):
+        smooth = smooth.model_copy(update={"limit": None, "verdict": "reported"})
+    ulps = {f"one ulp, {place + 1}": line for place, line in enumerate(band.lines)}
+    return [_in_band(lines["float32"][steps], width, steps), smooth], _curves(lines | ulps)
+
+
+def _travelled(subject: Subject, dtype: str, name: str, reference: Run, steps: int) -> Line:
+    run = _run(subject.worker(dtype), subject.data, name, steps, subject.advance)
+    return _line(run, reference, name)
+
+
+def _curves(lines: Mapping[str, Line]) -> list[Curve]:
+    """A run that diverged has a curve up to there, or none."""
     finite = {label: {s: far for s, far in line.items() if np.isfinite(far)} for label, line in lines.items()}
-    return checks, [
+    return [
         Curve(label=label, steps=list(line), travel=list(line.values()))
         for label, line in finite.items()
         if line
@@ -113,16 +132,16 @@ def measure(
 
 def _in_band(far: float, width: float, steps: int) -> Check:
     note = f"one weight moved by one ulp: {width:.1e}, the widest of {PERTURBATIONS}"
-    check = _check(f"travel in float32, {steps} steps", far, BANDS * width, note)
+    check = _check("T8", f"travel in float32, {steps} steps", far, BANDS * width, note)
     if steps >= STEPS or check.measured is None:
         return check
     unsure = f"{note}; the band needs {STEPS} steps to open"
     return check.model_copy(update={"verdict": "cannot tell", "note": unsure})
 
 
-def _check(quantity: str, far: float, limit: float, note: str) -> Check:
+def _check(tier: str, quantity: str, far: float, limit: float, note: str) -> Check:
     return Check(
-        tier="T5",
+        tier=tier,
         quantity=quantity,
         measured=_finite(far),
         limit=_finite(limit),

@@ -55,9 +55,10 @@ class Request:
         runs = {
             "T0": 2,
             "T4": bits.SMOOTH_PIECES,
-            "T5": travel.pieces(self.steps, reference=False) + travel.pieces(self.steps, reference=True),
+            "T5": travel.pieces(self.steps, "T5"),
             "T6": 2 * self.pairs,
             "T7": attacks.PIECES,
+            "T8": travel.pieces(self.steps, "T8"),
         }
         return problems + sum(count for tier, count in runs.items() if tier in self.tiers)
 
@@ -73,7 +74,7 @@ class Findings:
 def verify(request: Request, data: Path, references: Path | None, advance: Advance) -> Certificate:
     """Measure a backend.
 
-    data: the folder of `prepared_digits`; references: a folder that keeps the reference's runs of T5 to T7.
+    data: the folder of `prepared_digits`; references: a folder that keeps the reference's runs of T5 to T8.
     Raises LockstepError where backend or device are not there; all else that is wrong is in the certificate.
     """
     plugin = discovery.find(request.backend)
@@ -132,7 +133,7 @@ def _certificate(
 
 @contextmanager
 def prepared_digits() -> Iterator[Path]:
-    """The digits that T0 and T4 to T7 run on, in a temporary folder."""
+    """The digits that T0 and T4 to T8 run on, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
         path = Path(folder, digits.SOURCE)
         sources.prepare(digits.SOURCE, path)
@@ -157,9 +158,14 @@ def _measure(
     if any(part.result().stopped for part in parts):
         return False
     if "T5" in request.tiers:
-        known = _travels(request, subject, references)
-        checks, findings.curves = travel.measure(subject, known, dtypes, request.steps)
-        findings.checks += _judged(subject, checks)
+        run = _travels(request, subject, references)
+        if request.is_reference:
+            findings.checks.append(_itself("T5"))
+        elif "float64" not in dtypes:
+            findings.checks.append(_no_float64(request, subject, "T5"))
+        else:
+            checks, curves = travel.in_float64(subject, run, request.steps)
+            findings.checks, findings.curves = findings.checks + checks, findings.curves + curves
     if "T6" in request.tiers:
         outcomes = _outcomes(request, subject, references)
         if request.is_reference:
@@ -173,11 +179,17 @@ def _measure(
             findings.checks.append(_itself("T7"))
         else:
             findings.checks += _judged(subject, attacks.measure(subject, attacked))
+    if "T8" in request.tiers:
+        checks, curves = travel.in_float32(subject, _band(request, subject, references), request.steps)
+        findings.checks, findings.curves = (
+            findings.checks + _judged(subject, checks),
+            findings.curves + curves,
+        )
     return True
 
 
 def _judged(subject: Subject, checks: list[Check]) -> list[Check]:
-    """T5 and T7 measure what the last bits of float32 do; of less precise arithmetic they are reported."""
+    """T7 and T8 measure what the last bits of float32 do; of less precise arithmetic they are reported."""
     if subject.precision == "float32":
         return checks
     note = f"limits are of float32, this is {subject.precision}"
@@ -197,11 +209,13 @@ def _in_float64(request: Request, subject: Subject, dtypes: list[str]) -> Found:
     tiers = [tier for tier in request.tiers if tier in ("T1", "T2")]
     if "float64" in dtypes:
         return step_zero.compare(subject, "float64", tiers)
+    return Found([_no_float64(request, subject, tier) for tier in tiers])
+
+
+def _no_float64(request: Request, subject: Subject, tier: str) -> Check:
     lacks = request.device if subject.precision == "float32" else subject.precision
     note = f"{lacks} has no float64: this certificate covers float32 only"
-    return Found(
-        [Check(tier=t, quantity="float64", measured=None, verdict="reported", note=note) for t in tiers]
-    )
+    return Check(tier=tier, quantity="float64", measured=None, verdict="reported", note=note)
 
 
 def _in_float32(request: Request, subject: Subject) -> Found:
@@ -221,11 +235,21 @@ def _in_float32(request: Request, subject: Subject) -> Found:
     return found
 
 
-def _travels(request: Request, subject: Subject, folder: Path | None) -> travel.Reference:
-    def make() -> travel.Reference:
-        return travel.Reference.made(subject.data, request.steps, subject.advance)
+def _travels(request: Request, subject: Subject, folder: Path | None) -> travel.Run:
+    def make() -> travel.Run:
+        return travel.made(subject.data, request.steps, subject.advance)
 
     return _kept(("T5", request.steps), folder and folder / "travel.npz", make, travel.save, travel.load)
+
+
+def _band(request: Request, subject: Subject, folder: Path | None) -> travel.Band:
+    def make() -> travel.Band:
+        run = _travels(request, subject, None)  # from memory, where T5 was measured too
+        return travel.Band.made(run, subject.data, request.steps, subject.advance)
+
+    return _kept(
+        ("T8", request.steps), folder and folder / "band.npz", make, travel.save_band, travel.load_band
+    )
 
 
 def _outcomes(request: Request, subject: Subject, folder: Path | None) -> seeds.Outcomes:

@@ -29,6 +29,8 @@ from lockstep.report.runs import Side
 
 NOT_MEASURED, NOT_ASKED = "not measured", "not asked for"
 NOT_YET = "not measured yet: run snakemake"
+FLOAT64, SAME_RUN = ("T1", "T2", "T5"), ("T1", "T2", "T3", "T4", "T5", "T8")
+"""Tiers of float64; those that compare one run with the reference's."""
 ONE_ULP = "one ulp"
 """How the labels of the band's curves start."""
 
@@ -83,12 +85,12 @@ class Certified:
     def float64(self) -> list[Check]:
         """Those of float64 that have a verdict."""
         judged = [check for check in self.checks if check.verdict != "reported"]
-        return [check for check in judged if check.tier in ("T1", "T2") or "float64" in check.quantity]
+        return [check for check in judged if check.tier in FLOAT64]
 
     @property
     def same_run(self) -> bool:
         """Whether something was compared with the reference, and nothing falls short."""
-        return not self.falls_short and any(c.limit is not None and c.tier in TIERS[1:6] for c in self.checks)
+        return not self.falls_short and any(c.limit is not None and c.tier in SAME_RUN for c in self.checks)
 
     @property
     def pairs(self) -> list[Pair]:

@@ -36,11 +36,11 @@ def grid(judgement: Judgement) -> Grid:
         Group(
             f"against {Path(file).name}" if file else "of any run",
             rows=[
-                (mark(each.verdict), each.claim, FOUND.format(each.numbers, each.test))
+                (mark(each.verdict), each.drawn, each.claim, FOUND.format(each.numbers, each.test))
                 for each in judgement.verdicts
                 if each.reference == file
             ],
         )
         for file in files
     ]
-    return Grid(("verdict", "claim", "what was found, and the test"), 3, groups)
+    return Grid(("verdict", "seeds", "claim", "what was found, and the test"), 4, groups)

@@ -1,4 +1,4 @@
-"""The picture of T5: how far each backend is from the reference, step by step."""
+"""The picture of T5 and T8: how far each backend is from the reference, step by step."""
 
 from __future__ import annotations
 

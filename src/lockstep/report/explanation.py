@@ -82,7 +82,7 @@ def _kinks(results: Results, certified: Sequence[Certified]) -> Paragraph:
     ends = {each.side: curve for each in certified if (curve := each.curve("float32"))}
     ulp = [curve.travel[-1] for curve in band(certified)]
     if not ends or not ulp:
-        return Paragraph(lead, rest + "How far it grows was not measured (T5).")
+        return Paragraph(lead, rest + "How far it grows was not measured (T8).")
     steps = max(curve.steps[-1] for curve in ends.values())
     far = {side: curve.travel[-1] for side, curve in ends.items()}
     rest += (
@@ -104,7 +104,7 @@ def _smooth(certified: Sequence[Certified]) -> Paragraph:
     curves = [curve for each in certified if (curve := each.curve("float32, smooth network"))]
     rough = [curve.travel[-1] for each in certified if (curve := each.curve("float32"))]
     if not curves:
-        return Paragraph("A network without kinks", "was not trained for comparison (T5).")
+        return Paragraph("A network without kinks", "was not trained for comparison (T8).")
     most = max(curve.travel[-1] for curve in curves)
     if rough and most > min(rough):
         lead = "Without kinks the difference is not smaller here:"

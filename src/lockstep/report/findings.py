@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from lockstep.discovery import REFERENCE
 from lockstep.report import text
 from lockstep.report.certificates import Certified, largest
+from lockstep.report.effects import replication
 from lockstep.report.effects.sentences import chance, pooled
 from lockstep.report.robustness import lead
 from lockstep.report.robustness.attacked import Robustness
@@ -89,9 +91,7 @@ def what_settings_do(results: Results, effects: pd.DataFrame) -> Finding:
             question, "Nothing to compare yet.", ("It takes the baseline and another experiment.",)
         )
     told = {word: [row for row in compared if row.verdict == word] for word in ("higher", "lower")}
-    parts = [
-        f"{word} with {text.listed([row.experiment for row in rows])}" for word, rows in told.items() if rows
-    ]
+    parts = [f"{word} with {text.listed(list(map(_marked, rows)))}" for word, rows in told.items() if rows]
     unsure = [row.experiment for row in compared if row.verdict == "cannot tell"]
     if parts:
         answer = f"Test accuracy is {'; '.join(parts)}"
@@ -102,6 +102,13 @@ def what_settings_do(results: Results, effects: pd.DataFrame) -> Finding:
     against = f"Against {compared[0].baseline}, paired by seed; {few}."
     return Finding(
         question, answer, (against, chance(shown)), ("effects.html", "All effects, with their intervals")
+    )
+
+
+def _marked(row: Any) -> str:
+    """Where other seeds did not show it too, that is said beside the name."""
+    return (
+        f"{row.experiment} ({row.replication})" if row.replication == replication.NO else str(row.experiment)
     )
 
 

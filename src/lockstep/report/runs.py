@@ -7,7 +7,7 @@ source code or the versions that happen to be here.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,10 @@ class Side(NamedTuple):
 
     backend: str
     device: str
+
+
+Runs = tuple[Side, int]
+"""What a value belongs to: a backend and a seed."""
 
 
 class Predictions(NamedTuple):
@@ -202,6 +206,14 @@ class Results:
     def first(self) -> Run | None:
         """The completed run that stands for all in pictures: of the first experiment, backend and seed."""
         return next((run for run in self.runs if run.usable and run.cell.name in self.experiments), None)
+
+
+def by_seed(values: Mapping[Runs, float]) -> dict[int, float]:
+    """{seed: mean over backends}."""
+    seeds: dict[int, list[float]] = {}
+    for (_, seed), value in values.items():
+        seeds.setdefault(seed, []).append(value)
+    return {seed: float(np.mean(found)) for seed, found in sorted(seeds.items())}
 
 
 def pairs(sides: Sequence[Side]) -> list[tuple[Side, Side]]:

@@ -20,10 +20,12 @@ MEASURES = {
     "T2": "float64, some training steps: loss, Adam's moments, weights; then all of T1 again",
     "T3": "float32, before training: as T1",
     "T4": "float32, a network without kinks (swish, average pools): training loss",
-    "T5": "hundreds of training steps of the classroom's network: weights",
+    "T5": "float64, hundreds of training steps of the classroom's network: weights",
     "T6": "whole runs, paired by seed: accuracy and cross-entropy on average",
     "T7": "float32, one trained network attacked: signs of its gradients, adversarial images, and how many "
     "digits survive them in either",
+    "T8": "float32, as T5: weights, against what a single bit does to the reference; and a network without "
+    "kinks",
 }
 TONES = {
     "in step": "good",

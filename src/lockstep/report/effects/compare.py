@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
+from lockstep.check.reference import Trained
 from lockstep.report import text
+from lockstep.report.effects import replication
 from lockstep.report.effects.metrics import METRICS, Metric
-from lockstep.report.runs import Results, Side
+from lockstep.report.runs import Results, Side, by_seed
 from lockstep.statistics import CONFIDENCE, differences, effect_size, estimate, heterogeneity, seeds_needed
 
 ALL = "all"
@@ -26,15 +26,13 @@ AGREE, DIFFER, ONE, UNKNOWN = "agree", "differ", "one backend", "cannot tell"
 COLUMNS: list[str] = [
     "experiment", "baseline", "metric", "unit", "backend", "device", "mean", "sd", "low", "high", "n",
     "effect_size", "verdict", "seeds_needed", "agreement", "largest_difference", "agreement_p",
-    "parameters_ratio", "flops_ratio",
+    "parameters_ratio", "flops_ratio", "replication", "other_mean", "other_low", "other_high", "other_n",
 ]  # fmt: skip
-
-Runs = tuple[Side, int]
-"""What a value belongs to: a backend and a seed."""
 
 
 def effects(results: Results) -> Iterable[dict[str, Any]]:
     """A row for each backend, then their mean."""
+    filed = replication.on_file(results)
     for name in results.experiments:
         if name == results.baseline:
             continue
@@ -42,9 +40,9 @@ def effects(results: Results) -> Iterable[dict[str, Any]]:
             sides = compared_sides(results, name)
             found = {side: effects_by_seed(results, name, metric, [side]) for side in sides}
             for side in sides:
-                yield _row(results, name, metric, side, found[side], ("", math.nan, math.nan))
+                yield _row(results, filed, name, metric, side, found[side], ("", math.nan, math.nan))
             mean = effects_by_seed(results, name, metric, sides)
-            yield _row(results, name, metric, Side(ALL, ALL), mean, agreement(list(found.values())))
+            yield _row(results, filed, name, metric, Side(ALL, ALL), mean, agreement(list(found.values())))
 
 
 def compared_sides(results: Results, experiment: str) -> list[Side]:
@@ -65,14 +63,6 @@ def effects_by_seed(
     return by_seed(differences(others, ours))
 
 
-def by_seed(values: Mapping[Runs, float]) -> dict[int, float]:
-    """{seed: mean over backends}."""
-    seeds: dict[int, list[float]] = {}
-    for (_, seed), value in values.items():
-        seeds.setdefault(seed, []).append(value)
-    return {seed: float(np.mean(found)) for seed, found in sorted(seeds.items())}
-
-
 def agreement(effects: Sequence[Mapping[int, float]]) -> tuple[str, float, float]:
     """Whether backends show the same effect: (word, largest difference of two means, p).
 
@@ -90,6 +80,7 @@ def agreement(effects: Sequence[Mapping[int, float]]) -> tuple[str, float, float
 
 def _row(
     results: Results,
+    filed: Mapping[str, Trained],
     name: str,
     metric: Metric,
     side: Side,
@@ -98,6 +89,7 @@ def _row(
 ) -> dict[str, Any]:
     value = estimate(list(values.values()))
     needed = seeds_needed(value.sd, metric.precision)
+    again = replication.again(filed, name, results.baseline, metric.name, value, values)
     ours, baseline = (results.config.experiments[each].spec for each in (name, results.baseline))
     return {
         "experiment": name,
@@ -112,4 +104,6 @@ def _row(
         **dict(zip(("agreement", "largest_difference", "agreement_p"), agreed, strict=True)),
         "parameters_ratio": ours.parameters / baseline.parameters,
         "flops_ratio": ours.flops / baseline.flops,
+        "replication": again.word,
+        **{f"other_{key}": getattr(again.found, key) for key in ("mean", "low", "high", "n")},
     }

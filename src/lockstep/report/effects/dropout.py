@@ -10,12 +10,11 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 from lockstep.inside import SAMPLES, SHARES
 from lockstep.report import text
-from lockstep.report.effects.compare import Runs
 from lockstep.report.effects.inside import KNOCKED_OUT, SUBNETWORKS, WHOLE, Key, Values, mean_of, whole_of
 from lockstep.report.effects.lines import colours, errorbars, legend
 from lockstep.report.effects.metrics import METRICS
 from lockstep.report.grids import Grid, Group
-from lockstep.report.runs import Results
+from lockstep.report.runs import Results, Runs
 from lockstep.report.style import GREY, WIDTH, Figure, canvas, finish
 from lockstep.statistics import Estimate, differences
 

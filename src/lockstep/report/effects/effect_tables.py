@@ -8,11 +8,16 @@ import pandas as pd
 from markupsafe import Markup
 
 from lockstep.report import tables, text
+from lockstep.report.effects import replication
 from lockstep.report.effects.compare import ALL
 from lockstep.report.effects.metrics import METRICS, Metric
 from lockstep.report.effects.sentences import agreed, estimate_of, pooled
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.runs import Results, Side
+
+OTHERS = Markup("{}<br> <small>{}</small>")
+WORDS = {replication.YES: "again", replication.NO: "not again", replication.UNASKED: "not asked"}
+"""What other seeds say, as short as a column is narrow."""
 
 
 def by_metric(results: Results, frame: pd.DataFrame) -> list[tuple[Metric, Grid]]:
@@ -35,8 +40,8 @@ def _grid(results: Results, metric: Metric, frame: pd.DataFrame) -> Grid:
             who = only if row.backend == ALL else chip(results, Side(row.backend, row.device))
             groups.append(("" if place else str(name), who, *_numbers(metric, row)))
     columns = (
-        "experiment", "backend", f"difference, {metric.unit}", "95 % interval", "verdict", "g", "n seeds",
-        f"seeds for ±{metric.precision:g}", "parameters", "FLOPs", "do backends agree?",
+        "experiment", "backend", f"difference, {metric.unit}", "95 % interval", "verdict", "other seeds", "g",
+        "n seeds", f"seeds for ±{metric.precision:g}", "parameters", "FLOPs", "do backends agree?",
     )  # fmt: skip
     return Grid(columns, 2, [Group(rows=groups)])
 
@@ -47,6 +52,7 @@ def _numbers(metric: Metric, row: Any) -> tuple[str | Markup, ...]:
         metric.signed(row.mean),
         metric.interval(value),
         row.verdict,
+        _others(metric, row),
         text.points(row.effect_size, 1),
         str(row.n),
         text.number(row.seeds_needed, ",.0f"),
@@ -54,6 +60,14 @@ def _numbers(metric: Metric, row: Any) -> tuple[str | Markup, ...]:
         f"×{row.flops_ratio:.3g}",
         agreed(row) if row.backend == ALL else "",
     )
+
+
+def _others(metric: Metric, row: Any) -> str | Markup:
+    """Of an effect that is told: the word, and the interval of other seeds."""
+    if row.replication in ("", replication.UNASKED):
+        return WORDS.get(row.replication, "")
+    low, high = metric.signed(row.other_low), metric.signed(row.other_high)
+    return OTHERS.format(WORDS[row.replication], f"{low} to {high}")
 
 
 def costs(results: Results, frame: pd.DataFrame) -> Grid | None:
@@ -69,7 +83,12 @@ def costs(results: Results, frame: pd.DataFrame) -> Grid | None:
         shown = (text.NONE, text.NONE, "0", "no pair")
         if row is not None:
             value = estimate_of(row)
-            shown = (text.points(value.mean), text.interval(value), str(value.n), row.verdict)
+            shown = (
+                text.points(value.mean),
+                text.interval(value),
+                str(value.n),
+                ", ".join(filter(None, (row.verdict, row.replication))),
+            )
         ratios = spec.parameters / baseline.parameters, spec.flops / baseline.flops
         sizes = (f"{spec.parameters:,}", f"×{ratios[0]:.3g}", f"{spec.flops / 1e6:.2f}", f"×{ratios[1]:.3g}")
         rows.append((name, *sizes, *shown))

@@ -9,8 +9,7 @@ from typing import Any
 
 from lockstep.evaluation import probabilities, quality
 from lockstep.inside import looked_at
-from lockstep.report.effects.compare import Runs, by_seed
-from lockstep.report.runs import Results, Run
+from lockstep.report.runs import Results, Run, Runs, by_seed
 from lockstep.statistics import Estimate, differences, estimate
 
 WHOLE, SUBNETWORKS, KNOCKED_OUT = "whole", "subnetworks", "knocked_out"

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from lockstep.report import text
+from lockstep.report.effects import replication
 from lockstep.report.effects.compare import AGREE, ALL, DIFFER, UNKNOWN
 from lockstep.report.effects.metrics import METRICS
 from lockstep.statistics import CONFIDENCE, Estimate
@@ -21,6 +22,23 @@ def pooled(effects: pd.DataFrame, metric: str) -> list[Any]:
 
 def estimate_of(row: Any) -> Estimate:
     return Estimate(row.mean, row.sd, row.low, row.high, row.n)
+
+
+def elsewhere(row: Any) -> str:
+    """ "−0.16 (−0.73 to +0.41, 5 seeds)": with the seeds that references have, if any."""
+    metric, value = (
+        METRICS[row.metric],
+        Estimate(row.other_mean, math.nan, row.other_low, row.other_high, row.other_n),
+    )
+    if not value.n:
+        return ""
+    return f"{metric.signed(value.mean)} ({metric.interval(value)}, {text.count(value.n, 'seed')})"
+
+
+def verdict(row: Any) -> str:
+    """ "lower", and what other seeds say: "lower, not with other seeds: −0.16 (−0.73 to +0.41, 5 seeds)" """
+    numbers = f": {elsewhere(row)}" if row.replication == replication.NO else ""
+    return ", ".join(filter(None, (row.verdict, row.replication))) + numbers
 
 
 def sentences(effects: pd.DataFrame) -> list[tuple[str, str]]:
@@ -39,8 +57,10 @@ def _sentence(effects: pd.DataFrame, accuracy: Any, rows: Sequence[Any]) -> str:
     if not accuracy.n:
         return f"no run yet that {accuracy.baseline} has from the same backend and seed."
     told = [row for row in rows if row.metric != "accuracy" and row.verdict in ("higher", "lower")]
-    others = "; ".join(f"{METRICS[row.metric].title.lower()} {_measured(row)}: {row.verdict}" for row in told)
-    said = [f"accuracy {_measured(accuracy)}: {accuracy.verdict}{_needed(accuracy)}."]
+    others = "; ".join(
+        f"{METRICS[row.metric].title.lower()} {_measured(row)}: {verdict(row)}" for row in told
+    )
+    said = [f"accuracy {_measured(accuracy)}: {verdict(accuracy)}{_needed(accuracy)}."]
     said += [f"Also {others}."] if others else []
     ran = effects[(effects["experiment"] == accuracy.experiment) & (effects["metric"] == "accuracy")]
     backends = int(((ran["backend"] != ALL) & (ran["n"] > 0)).sum())
@@ -51,7 +71,7 @@ def _sentence(effects: pd.DataFrame, accuracy: Any, rows: Sequence[Any]) -> str:
 
 def measured(row: Any) -> str:
     """ "+0.12 points (−0.40 to +0.64, 5 seeds): cannot tell" """
-    return f"{_measured(row)}: {row.verdict}"
+    return f"{_measured(row)}: {verdict(row)}"
 
 
 def _measured(row: Any) -> str:
@@ -85,7 +105,8 @@ def chance(rows: Sequence[Any]) -> str:
     if not tested:
         return "None of the differences has a 95 % interval yet."
     apart = sum(each.excludes_zero for each in estimates)
-    return (
+    said = (
         f"Of {text.count(tested, 'interval')} of 95 %, {apart} {'excludes' if apart == 1 else 'exclude'} 0; "
         f"about {(1 - CONFIDENCE) * tested:.1f} would by chance if nothing had an effect."
     )
+    return " ".join(filter(None, (said, replication.counted([row.replication for row in rows]))))

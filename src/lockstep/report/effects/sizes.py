@@ -11,9 +11,9 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from lockstep.experiment import Experiment
 from lockstep.report import text
-from lockstep.report.effects.compare import ALL, Runs, by_seed
+from lockstep.report.effects.compare import ALL
 from lockstep.report.effects.lines import colours, errorbars, legend
-from lockstep.report.runs import Results, Side
+from lockstep.report.runs import Results, Runs, Side, by_seed
 from lockstep.report.style import GREY, WIDTH, Figure, canvas, finish
 from lockstep.statistics import Estimate, differences, estimate
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from lockstep.report import grids, text
+from lockstep.report.effects import replication
 from lockstep.report.grids import Grid, Group
 from lockstep.report.overview.cards import Card, Link
 from lockstep.report.overview.ranking import Place, Ranking, rank
-from lockstep.report.runs import COMPLETED, Results
+from lockstep.report.runs import COMPLETED, Results, Side
 from lockstep.statistics import binomial_error
 
 QUESTION = "What works best?"
@@ -32,7 +33,22 @@ def read(results: Results) -> Ranking:
     return rank({name: found for name, found in values.items() if found})
 
 
-def card(results: Results, ranking: Ranking) -> Card:
+def elsewhere(results: Results) -> Ranking:
+    """The same of runs that references have, from seeds that these results have none of."""
+    values = {
+        name: {
+            (Side(*side.split("/")), seed): accuracy
+            for side in trained.runs
+            for seed, accuracy in trained.values(side, "accuracy").items()
+            if seed not in results.config.seeds
+        }
+        for name, trained in replication.on_file(results).items()
+        if name in results.experiments
+    }
+    return rank({name: found for name, found in values.items() if found})
+
+
+def card(results: Results, ranking: Ranking, others: Ranking) -> Card:
     if not ranking.places:
         return Card(QUESTION, "none", "Not measured: no run has completed yet.", LINKS)
     names, of = [place.name for place in ranking.candidates], len(ranking.places)
@@ -44,15 +60,17 @@ def card(results: Results, ranking: Ranking) -> Card:
     if of == 1:
         return Card(QUESTION, "none", f"Only {names[0]} has results.", LINKS, grid)
     leads = ranking.places[0].worst == 1  # told from every other one
+    sure = leads and (not others.tested or [place.name for place in others.candidates] == names)
     if leads:
-        answer = f"{names[0]}, ahead of {'the other' if of == 2 else f'all {of - 1} others'}."
+        answer = f"{names[0]}, ahead of {'the other' if of == 2 else f'all {of - 1} others'}"
+        answer += "." if sure else ", but not with other seeds."
     elif len(names) < 2:
         answer = "Cannot tell: none is told from all others."
     else:
         listed = text.listed(names) if len(names) <= SHOWN else f"{text.listed(names[:1])} and others"
         answer = f"Cannot tell which of {len(names)} (of {of}): {listed}."
-    notes = (" ".join(filter(None, (_averaged(ranking), told(ranking)))),)
-    return Card(QUESTION, "good" if leads else "unsure", answer, LINKS, grid, notes=notes)
+    notes = (" ".join(filter(None, (_averaged(ranking), told(ranking, others)))),)
+    return Card(QUESTION, "good" if sure else "unsure", answer, LINKS, grid, notes=notes)
 
 
 def _averaged(ranking: Ranking) -> str:
@@ -64,7 +82,7 @@ def _averaged(ranking: Ranking) -> str:
     )
 
 
-def told(ranking: Ranking) -> str:
+def told(ranking: Ranking, others: Ranking) -> str:
     """How much the places can carry."""
     if len(ranking.places) < 2:
         return "Fewer than two experiments have results, so there is nothing to compare."
@@ -72,8 +90,16 @@ def told(ranking: Ranking) -> str:
         return "No paired difference has a 95 % interval yet, so every place is a tie."
     return (
         f"Of {text.count(ranking.tested, 'paired difference')} the intervals of {ranking.apart} exclude 0; "
-        f"about {ranking.by_chance:.1f} would by chance if nothing differed."
+        f"about {ranking.by_chance:.1f} would by chance if nothing differed.{_again(ranking, others)}"
     )
+
+
+def _again(ranking: Ranking, others: Ranking) -> str:
+    if not ranking.apart:
+        return ""
+    if not others.tested:
+        return " Other seeds were not asked."
+    return f" With other seeds {ranking.again(others)} of the {ranking.apart} do so again."
 
 
 def over(results: Results, ranking: Ranking) -> str:
@@ -100,7 +126,7 @@ def _numbers(ranking: Ranking, place: Place) -> tuple[str, ...]:
     return mean, text.points(place.to_first.mean), text.interval(place.to_first), str(place.to_first.n)
 
 
-def grid(results: Results, ranking: Ranking) -> Grid:
+def grid(results: Results, ranking: Ranking, others: Ranking) -> Grid:
     """A row for every experiment: those that cannot be ranked say what became of their runs."""
     changes = {row[0]: row[1] for row in grids.experiments(results).groups[0].rows}
     outcomes = {name: Counter[str]() for name in results.experiments}
@@ -108,15 +134,18 @@ def grid(results: Results, ranking: Ranking) -> Grid:
         if run.cell.name in outcomes:
             outcomes[run.cell.name][run.outcome] += 1
     places = {place.name: place for place in ranking.places}
+    again = {place.name: place.label for place in others.places}
     ordered = [*places, *(name for name in results.experiments if name not in places)]
     rows: list[Sequence[str]] = []
     for name in ordered:
         place = places.get(name)
         numbers = _numbers(ranking, place) if place else [text.NONE] * 4
         label = place.label if place else text.NONE
-        rows.append((label, name, changes[name], *numbers, _runs(outcomes[name])))
-    columns = ("accuracy, %", "to the first, points", "95 % interval", "n seeds", "completed")
-    return Grid(("place", "experiment", "what it changes", *columns), 3, [Group(rows=rows)])
+        other = again.get(name, text.NONE)
+        rows.append((label, name, changes[name], other, *numbers, _runs(outcomes[name])))
+    numbers = ("accuracy, %", "to the first, points", "95 % interval", "n seeds", "completed")
+    columns = ("place", "experiment", "what it changes", "place, other seeds", *numbers)
+    return Grid(columns, 3, [Group(rows=rows)])
 
 
 def _runs(outcomes: Counter[str]) -> str:

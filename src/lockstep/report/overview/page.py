@@ -40,20 +40,20 @@ def contents(
     timings: Timings | None,
     judgement: Judgement | None,
 ) -> dict[str, Any]:
-    ranking, first = best.read(results), results.first
+    ranking, others, first = best.read(results), best.elsewhere(results), results.first
     return {
         "cards": [
             agree.card(results, certified, frames["differences"]),
-            best.card(results, ranking),
+            best.card(results, ranking, others),
             fastest.card(results, timings),
             trust.card(results, certified, under_attack, judgement),
         ],
         "names": list(results.experiments),
         "cells": len(results.runs),
         "completed": sum(run.usable for run in results.runs),
-        "ranking": best.grid(results, ranking),
+        "ranking": best.grid(results, ranking, others),
         "ranked_over": best.over(results, ranking),
-        "ranked_told": best.told(ranking),
+        "ranked_told": best.told(ranking, others),
         "findings": [
             what_settings_do(results, frames["effects"]),
             *([can_be_fooled(under_attack)] if under_attack else []),

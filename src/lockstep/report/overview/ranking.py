@@ -8,11 +8,12 @@ Wilhelm (2024), "Inference for ranks"; here each interval is of 95 % by itself, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from lockstep.report.effects.compare import Runs, by_seed
+from lockstep.report.runs import Runs, by_seed
 from lockstep.statistics import CONFIDENCE, Estimate, differences, estimate
 
 Values = Mapping[str, Mapping[Runs, float]]
@@ -43,8 +44,17 @@ class Ranking:
     """What all completed."""
     tested: int
     """Comparisons that have an interval."""
-    apart: int
-    """Those whose interval excludes 0."""
+    winners: Mapping[tuple[str, str], str]
+    """{pair: the better one}, of those whose interval excludes 0."""
+
+    @property
+    def apart(self) -> int:
+        return len(self.winners)
+
+    def again(self, other: Ranking) -> int:
+        """How many of its pairs are told apart by another ranking too, and the same way."""
+        turned = {frozenset(pair): winner for pair, winner in other.winners.items()}
+        return sum(turned.get(frozenset(pair)) == winner for pair, winner in self.winners.items())
 
     @property
     def candidates(self) -> list[Place]:
@@ -64,13 +74,11 @@ def rank(values: Values) -> Ranking:
     ahead = {
         pair: _over_seeds(differences(values[pair[0]], values[pair[1]])) for pair in combinations(values, 2)
     }
-    better = dict.fromkeys(values, 0)
-    worse = dict.fromkeys(values, 0)
-    for (first, second), difference in ahead.items():
-        if difference.excludes_zero:
-            winner, loser = (second, first) if difference.mean > 0 else (first, second)
-            better[loser] += 1
-            worse[winner] += 1
+    winners = {
+        pair: pair[difference.mean > 0] for pair, difference in ahead.items() if difference.excludes_zero
+    }
+    worse = Counter(winners.values())
+    better = Counter(name for pair, winner in winners.items() for name in pair if name != winner)
     ordered = sorted(
         values, key=lambda name: (better[name], -worse[name], -means[name].mean if shared else 0)
     )
@@ -85,7 +93,7 @@ def rank(values: Values) -> Ranking:
         for name in ordered
     ]
     tested = sum(each.has_interval for each in ahead.values())
-    return Ranking(places, shared, tested, sum(each.excludes_zero for each in ahead.values()))
+    return Ranking(places, shared, tested, winners)
 
 
 def _over_seeds(values: Mapping[Runs, float]) -> Estimate:

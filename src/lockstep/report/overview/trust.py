@@ -93,4 +93,4 @@ def _claims(judgement: Judgement | None) -> Iterator[Checked]:
     elif judgement and judgement.applies:
         late, whole = judgement.count("does not hold"), len(judgement.verdicts)
         tone: Tone = "bad" if late else "good" if judgement.count("holds") == whole else "unsure"
-        yield Checked(tone, f"{judgement.summary}.")
+        yield Checked(tone, f"{judgement.summary}.{judgement.drawn}")

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from lockstep.config_file import Attacks
-from lockstep.report.effects.compare import Runs, by_seed
-from lockstep.report.runs import COMPLETED, Results, Run, Side
+from lockstep.report.runs import COMPLETED, Results, Run, Runs, Side, by_seed
 from lockstep.results import SCHEMA, read_npz
 from lockstep.statistics import Estimate, differences, estimate
 

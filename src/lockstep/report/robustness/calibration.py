@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 
 from lockstep.evaluation import BINS, probabilities
 from lockstep.report import text
-from lockstep.report.effects.compare import by_seed, effects_by_seed
+from lockstep.report.effects.compare import effects_by_seed
 from lockstep.report.effects.metrics import METRICS
 from lockstep.report.grids import Grid, Group
 from lockstep.report.robustness.attacked import Robustness
-from lockstep.report.runs import Run
+from lockstep.report.runs import Run, by_seed
 from lockstep.report.style import GREY, INK, WIDTH, Figure, canvas, finish, space
 from lockstep.statistics import estimate
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 
 from lockstep.report import text
-from lockstep.report.effects.compare import by_seed
 from lockstep.report.effects.lines import colours, errorbars
 from lockstep.report.grids import Grid, Group
 from lockstep.report.robustness.attacked import Robustness
@@ -15,6 +14,7 @@ from lockstep.report.robustness.curves import about as images_of
 from lockstep.report.robustness.curves import finished
 from lockstep.report.robustness.gallery import about, bare, chosen, draw, says
 from lockstep.report.robustness.names import condition
+from lockstep.report.runs import by_seed
 from lockstep.report.style import WIDTH, Figure, canvas, finish, space
 from lockstep.statistics import Estimate, paired
 

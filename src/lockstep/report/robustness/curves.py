@@ -9,12 +9,11 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 
 from lockstep.report import text
-from lockstep.report.effects.compare import by_seed
 from lockstep.report.effects.lines import colours, errorbars
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.robustness.attacked import Robustness, percent
 from lockstep.report.robustness.names import COLOURS, NOISES, condition, title
-from lockstep.report.runs import Side
+from lockstep.report.runs import Side, by_seed
 from lockstep.report.style import WIDTH, Figure, canvas, finish
 
 DASHED = "--"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from lockstep.report import text
-from lockstep.report.effects.compare import by_seed, effects_by_seed
+from lockstep.report.effects.compare import effects_by_seed
 from lockstep.report.effects.lines import colours
 from lockstep.report.effects.metrics import METRICS
 from lockstep.report.grids import Grid, Group
@@ -15,19 +15,23 @@ from lockstep.report.robustness import checks, trust
 from lockstep.report.robustness.attacked import Robustness, percent
 from lockstep.report.robustness.curves import about
 from lockstep.report.robustness.names import condition, title
+from lockstep.report.robustness.replicated import verdicts
+from lockstep.report.runs import by_seed
 from lockstep.report.style import GREY, MARKERS, PALETTE, WIDTH, Figure, canvas, finish
 from lockstep.statistics import Estimate, estimate
 
 
 def clean(robustness: Robustness) -> Grid:
     """Without attack: on the images that are attacked; and on all, of every trained run."""
-    rows = []
+    verdict, rows = verdicts(robustness), []
     for name in robustness.experiments:
         own = robustness.estimate(name, "clean")
         seeds = {side: robustness.results.accuracies(name, side) for side in robustness.compared}
         runs = {(side, seed): value for side in seeds for seed, value in seeds[side].items()}
         whole, change = percent(by_seed(runs).values()), _clean_change(robustness, name)
-        compared = ("", "", "") if name == robustness.baseline else _compared(change)
+        compared = (
+            ("", "", "") if name == robustness.baseline else _compared(change, verdict(name, "", change))
+        )
         rows.append((name, *_measured(own), *_measured(whole), *compared))
     columns = (
         "experiment", f"{text.count(robustness.images, 'attacked image')}, %", "95 % interval", "n seeds",
@@ -47,13 +51,13 @@ def _measured(value: Estimate) -> tuple[str, str, str]:
     return text.number(value.mean, ".1f"), _interval(value), str(value.n)
 
 
-def _compared(change: Estimate) -> tuple[str, str, str]:
-    return text.points(change.mean, 1), text.interval(change, digits=1), text.verdict(change)
+def _compared(change: Estimate, verdict: str) -> tuple[str, str, str]:
+    return text.points(change.mean, 1), text.interval(change, digits=1), verdict
 
 
 def grid(robustness: Robustness) -> Grid:
     """A group for each eps; a sign beside each number that failed a check."""
-    judged = checks.judge(robustness)
+    judged, verdict = checks.judge(robustness), verdicts(robustness)
     shown = list(dict.fromkeys(["uniform_noise", *robustness.settings.names, "worst"]))
     groups = []
     for eps in sorted(robustness.settings.eps):
@@ -64,9 +68,10 @@ def grid(robustness: Robustness) -> Grid:
                 value = robustness.estimate(name, condition(attack, eps))
                 marked = trust.mark(trust.warnings(judged, name, attack, eps))
                 numbers.append(marked + escape((" " if marked else "") + text.number(value.mean, ".1f")))
-            worst = robustness.estimate(name, condition("worst", eps))
-            change = robustness.change(name, condition("worst", eps))
-            compared = ("", "", "") if name == robustness.baseline else _compared(change)
+            under = condition("worst", eps)
+            worst, change = robustness.estimate(name, under), robustness.change(name, under)
+            told = verdict(name, under, change)
+            compared = ("", "", "") if name == robustness.baseline else _compared(change, told)
             rows.append((name, *numbers, *_measured(worst)[1:], *compared))
         groups.append(Group(f"eps {eps:g}", rows=rows))
     columns = (
@@ -78,19 +83,20 @@ def grid(robustness: Robustness) -> Grid:
 
 def sentences(robustness: Robustness) -> list[tuple[str, str | Markup]]:
     """(experiment, what it keeps and what it pays), paired by seed."""
-    judged, said = checks.judge(robustness), []
+    judged, verdict, said = checks.judge(robustness), verdicts(robustness), []
     eps, baseline = robustness.settings.shown, robustness.baseline
     for name in robustness.experiments:
-        worst = robustness.estimate(name, condition("worst", eps))
+        under = condition("worst", eps)
+        worst = robustness.estimate(name, under)
         if not worst.n:
             said.append((name, "no result under attack yet."))
             continue
         few = f", {text.count(worst.n, 'seed')}" if worst.n > 1 else ""
         parts = [f"{worst.mean:.1f} % survive the attacks tried at eps {eps:g} ({_interval(worst)}{few})"]
         if name != baseline:
-            change, cost = robustness.change(name, condition("worst", eps)), _clean_change(robustness, name)
-            parts.append(f"against {baseline} {_points(change)}: {text.verdict(change)}")
-            parts.append(f"test accuracy without attack {_points(cost)}: {text.verdict(cost)}")
+            change, cost = robustness.change(name, under), _clean_change(robustness, name)
+            parts.append(f"against {baseline} {_points(change)}: {verdict(name, under, change)}")
+            parts.append(f"test accuracy without attack {_points(cost)}: {verdict(name, '', cost)}")
         marked = trust.mark(trust.warnings(judged, name, "worst", eps))
         said.append((name, Markup("{}{}.").format(marked + " " if marked else "", "; ".join(parts))))
     return said

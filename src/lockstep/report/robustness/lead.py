@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from lockstep.report import text
-from lockstep.report.effects.compare import by_seed
+from lockstep.report.effects import replication
 from lockstep.report.robustness import checks
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.robustness.names import condition, title
+from lockstep.report.robustness.replicated import verdicts
+from lockstep.report.runs import by_seed
 from lockstep.statistics import Estimate, binomial_error, paired
 
 QUESTION = "Can the network be fooled?"
@@ -62,8 +64,15 @@ def _defended(robustness: Robustness) -> str:
     eps = robustness.settings.shown
     others = [name for name in robustness.experiments if name != robustness.baseline]
     changes = {name: robustness.change(name, condition("worst", eps)) for name in others}
+    verdict = verdicts(robustness)
+    marked = {
+        name: f"{name} ({replication.NO})"
+        if verdict(name, condition("worst", eps), change).endswith(replication.NO)
+        else name
+        for name, change in changes.items()
+    }
     words = {
-        word: [name for name, change in changes.items() if text.verdict(change) == word]
+        word: [marked[name] for name, change in changes.items() if text.verdict(change) == word]
         for word in ("higher", "lower", "cannot tell")
     }
     said = [f"{word} with {text.listed(words[word])}" for word in ("higher", "lower") if words[word]]
