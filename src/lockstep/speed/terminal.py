@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lockstep import discovery
+from lockstep import discovery, outputs
 from lockstep.config import Config
 from lockstep.errors import LockstepError
 from lockstep.progress import counting
@@ -19,6 +19,8 @@ from lockstep.results import write_json
 from lockstep.speed import rows
 from lockstep.speed.request import Request
 from lockstep.speed.timing import time
+
+KIND = outputs.json_with("what lockstep time writes", "hash", "rounds", "backends", "ratios")
 
 
 def request(
