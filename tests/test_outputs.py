@@ -145,6 +145,15 @@ def test_a_report_of_an_earlier_version_is_known_by_its_pages(config: Config):
     folder.require_free(config, asked_for=False)
 
 
+def test_a_configs_folder_may_hold_what_a_report_does_not_write(config: Config):
+    write_text(config.reports / ".gitignore", "*")
+    write_text(config.reports / "another/index.html", "of another config")
+    folder.require_free(config, asked_for=False)
+    write_text(config.reports / "index.html", "a page of mine")
+    with pytest.raises(LockstepError, match="holds other files than those of a report"):
+        folder.require_free(config, asked_for=False)
+
+
 def test_a_default_name_replaces_nothing(config: Config):
     Path("mine.zip").write_text("a colleague's")
     with pytest.raises(LockstepError, match=r"mine\.zip: is there already; --to mine\.zip replaces it"):

@@ -18,6 +18,7 @@ import pytest
 from fake_results import REASON, Fake, project, table, write_images
 from rich.console import Console
 
+from lockstep.check.judge import judge
 from lockstep.config import Config
 from lockstep.identity import cell_hash
 from lockstep.report import build, pictures, runs, summary, tables
@@ -110,6 +111,11 @@ def test_a_run_of_other_source_is_shown_and_marked(fake: Fake, tmp_path: Path):
     assert "stale: of other source, versions, data or settings than are here now" in captured.get()
     said = trust.card(results, [], None, None).checks[0].sentence
     assert "2 of 18 training runs completed: 10 missing and 6 not installed. 1 run of 18 stale: of" in said
+    (tmp_path / "claims.yaml").write_text(
+        "claims:\n  - {kind: consistent, claim: Metrics are what the logits say}\n"
+    )
+    (note,) = judge(results, tmp_path / "claims.yaml").notes[-1:]
+    assert note.startswith("Judged too: plain/alpha/cpu/seed-1, stale: of other source")
     of_a_bundle = runs.read(replace(config, bundle="a bundle of another machine"))
     assert not any(run.outdated for run in of_a_bundle.runs)
 

@@ -43,7 +43,7 @@ def require_free(config: Config, asked_for: bool) -> None:
     folder = config.reports
     if folder.exists() and not folder.is_dir():
         raise LockstepError(f"{folder}: a file; name a folder for the report")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not _in_the_way(folder, its_own=not asked_for and not config.bundle):
         return
     if not _is_report(folder):
         raise LockstepError(
@@ -55,6 +55,15 @@ def require_free(config: Config, asked_for: bool) -> None:
             f"{folder}: holds the report of {owner}, which is not replaced; name another folder with --to, "
             "or this one to replace it"
         )
+
+
+def _in_the_way(folder: Path, its_own: bool) -> bool:
+    """Whether there is anything; in a config's own folder, anything that a report would overwrite."""
+    if not folder.is_dir():
+        return False
+    seen = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    written = [path for path in seen if path.suffix == ".html" or path.name in ("tables", "figures", ABOUT)]
+    return bool(written if its_own else seen)
 
 
 def require_unowned(folder: Path, configs: Path) -> None:
