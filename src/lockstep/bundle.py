@@ -245,7 +245,7 @@ def opened(path: Path, backends: list[str] | None = None) -> Iterator[Config]:
             except LockstepError as error:
                 raise LockstepError(f"{path}: {str(error).replace(f'{folder}/', '')}") from None
             named = _config_as_named(folder, about.config.path)
-            made = file_hash(folder / ABOUT)
+            made = str(file_hash(folder / ABOUT))
             with chdir(folder):
                 yield replace(config, path=named, results=Path(RESULTS), reports=Path(REPORTS), bundle=made)
 

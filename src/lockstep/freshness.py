@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, product
 from pathlib import Path
@@ -147,7 +148,7 @@ def report_hash(config: Config) -> str:
     files = chain([config.path, CLAIMS], sorted(REFERENCES.glob("*.json")), _told(config))
     return digest(
         {
-            "files": [(os.path.relpath(path), file_hash(path)) for path in files if path.is_file()],
+            "files": [(os.path.relpath(path), file_hash(path)) for path in files],
             "backends": list(config.backends),
             "states": [(str(each.name), each.state) for each in everything(config)],
             "unusable": [find(name).unusable(device) for name, device in sides],
@@ -207,6 +208,13 @@ def everything(config: Config) -> Iterator[Result]:
     yield from (of_speed(config, timing) for timing in timings(config))
 
 
+def _times(paths: Iterable[Path]) -> Iterator[float]:
+    """When those that are there were changed; a job that runs removes its outputs first."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            yield path.stat().st_mtime
+
+
 def stamp(config: Config, result: Result) -> Path:
     """A file that makes Snakemake redo a result exactly when it is not done.
 
@@ -215,7 +223,7 @@ def stamp(config: Config, result: Result) -> Path:
     content is new each time, as results may become what they once were.
     """
     path = config.results / ".work" / "stamps" / result.name
-    times = [output.stat().st_mtime for output in result.outputs if output.exists()]
+    times = list(_times(result.outputs))
     done = result.state == "done"
     if not path.is_file() or (times and not done):
         write_text(path, f"to be made by {result.current}\nmade by {result.made}\nseen at {time.time_ns()}\n")

@@ -136,7 +136,7 @@ def attack_hash(run: str, weights: Path, settings: dict[str, Any]) -> str:
     package = Path(__file__).parent
     parts = {
         "cell": run,
-        "weights": file_hash(weights) if weights.is_file() else None,
+        "weights": file_hash(weights),
         "settings": settings,
         "harness": [folder_hash(package / "attacks"), _hash(package, [package / "trained.py"])],
     }
@@ -186,8 +186,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def file_hash(path: Path) -> str:
-    return _hash(path.parent, [path])
+def file_hash(path: Path) -> str | None:
+    """None where there is no such file; a job that runs may just have removed it."""
+    try:
+        return _hash(path.parent, [path])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _hash(root: Path, files: list[Path]) -> str:
