@@ -16,12 +16,14 @@ import pytest
 
 from lockstep import discovery
 from lockstep.attacks import suite
+from lockstep.attacks.transfer import made_of
 from lockstep.attacks.victim import Victim
 from lockstep.config import Cell, Config, load
 from lockstep.config_file import Attacks
 from lockstep.data import store
 from lockstep.data.dataset import UNIT
 from lockstep.evaluation import Measurement, measure
+from lockstep.identity import attack_hash, cell_hash
 from lockstep.inside import GRID
 from lockstep.report.effects.functions import formula, labels
 from lockstep.results import write_json, write_npz, write_text
@@ -78,7 +80,7 @@ class Fake:
         sources = {"data": "d" * 64, "harness": "h", "plugin": "p", "versions": {"numpy": "2"}}
         provenance = {
             "identity": {"experiment": settings, **sources},
-            "cell_hash": f"hash-{cell.seed}",
+            "cell_hash": cell_hash(cell),
             "environment": {"blas": "some"},
             "machine": {"cpu": "a cpu", "cores": 2, "system": "Linux", "python": "3.11", "lockstep": "0"},
             "git": {"commit": "abc", "dirty": False},
@@ -107,6 +109,7 @@ class Fake:
         """As `lockstep robustness` leaves it, but with accuracies by condition, or by attack for every eps;
         what is not named is 0.9, and 0 at an eps of 1.  more: of attacks.json."""
         settings, folder = self.config.attacks, self.config.attack_folder(cell)
+        how = settings.of(cell.key)
         noise = cell.experiment.regularisation.image_noise
         strongly = settings.strong_of(cell.key) is not None
         measurements, arrays = under_attack(settings.model_dump_json(), strongly, noise)
@@ -118,9 +121,9 @@ class Fake:
             rows.append(row | {"value": value})
         content = {
             "outcome": "completed",
-            "hash": "h",
-            "cell_hash": f"hash-{cell.seed}",
-            "settings": settings.of(cell.key),
+            "hash": attack_hash(cell_hash(cell), self.config.folder(cell) / "weights.npz", how),
+            "cell_hash": cell_hash(cell),
+            "settings": how,
             "seconds": 1.0,
             "measurements": rows,
         }
@@ -145,7 +148,7 @@ class Fake:
             for source in cells
         ]
         path = self.config.results / "transfer" / backend / "cpu.json"
-        write_json(path, {"experiment": cells[0].name, "rows": rows})
+        write_json(path, {"hash": made_of(self.config), "experiment": cells[0].name, "rows": rows})
 
 
 class Sums:

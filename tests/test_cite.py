@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fake_results import Fake, project
 from jinja2 import Environment, FileSystemLoader
 
 import lockstep
+from lockstep import provenance
 from lockstep.config import Config, load
 from lockstep.report import cite, runs
 from lockstep.report.cite import Citation
@@ -48,6 +50,64 @@ def fake(config: Config) -> Fake:
             change(made, backend, seed, git={"commit": COMMIT, "dirty": False})
             change(made, backend, seed, times={"started": f"203{seed}-05-04T12:00:00+00:00"})
     return made
+
+
+def repository(folder: Path, *files: str) -> str:
+    """A commit of some of a folder's files; returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).touch()
+        subprocess.run([*git, "add", file], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "one"], check=True)
+    return subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_a_commit_is_of_the_repository_that_holds_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    commit, stranger = repository(tmp_path / "one", "config/a.yaml"), repository(tmp_path / "two", "x")
+    assert commit != stranger
+    monkeypatch.chdir(tmp_path / "two")  # where somebody stands does not matter
+    assert provenance.git(Path("../one/config/a.yaml")) == {"commit": commit, "dirty": False}
+    installed = tmp_path / "one/.venv/lib/lockstep/provenance.py"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    for unknown in (installed, tmp_path / "one/config/other.yaml", tmp_path / "nowhere/a.yaml"):
+        assert provenance.git(unknown) == {"commit": None, "dirty": None}
+    (tmp_path / "one/config/a.yaml").write_text("changed")
+    assert provenance.git(tmp_path / "one/config/a.yaml") == {"commit": commit, "dirty": True}
+    own = Path(provenance.__file__).parent
+    known = subprocess.run(["git", "-C", str(own), "rev-parse", "HEAD"], capture_output=True, text=True)
+    assert provenance.git()["commit"] == (known.stdout.strip() or None)
+
+
+def test_the_projects_commit_is_cited_apart_from_locksteps(fake: Fake):
+    for backend in ("alpha", "beta"):
+        for seed in (0, 1):
+            change(fake, backend, seed, project={"commit": OTHER, "dirty": seed == 1})
+    found = cited(fake)
+    note = fields(found.bibtex)["note"]
+    assert f"git commit of Lockstep {COMMIT};" in note
+    assert (
+        f"git commit of the project {OTHER} (2 runs) and {OTHER} with uncommitted changes (2 runs);" in note
+    )
+    path = fake.config.path
+    assert (
+        found.command
+        == f"git checkout {OTHER} && snakemake --snakefile LOCKSTEP/Snakefile --configfile {path}"
+    )
+    assert found.remarks == [
+        f"The command is run in the project; LOCKSTEP is a checkout of Lockstep at {COMMIT}.",
+        "2 runs had uncommitted changes in the project, which the command does not bring back.",
+    ]
+    for backend in ("alpha", "beta"):
+        for seed in (0, 1):  # the config lies in Lockstep's checkout
+            change(fake, backend, seed, project={"commit": COMMIT, "dirty": False})
+    assert "of the project" not in cited(fake).bibtex
+    assert cited(fake).command.endswith("make reproduce")
 
 
 def change(fake: Fake, backend: str, seed: int, **part: object) -> None:
@@ -85,12 +145,16 @@ def test_it_says_what_the_runs_were_made_of(fake: Fake):
     assert entry["year"] == "2031"
     assert entry["author"] == "{The Lockstep maintainers}"
     assert entry["title"].startswith("{Lockstep: one CNN spec, every backend, step for step. Runs of ")
-    for part in (f"git commit {COMMIT};", "4 training runs on alpha and beta;", f"config SHA-256 {digest};"):
+    for part in (
+        f"git commit of Lockstep {COMMIT};",
+        "4 training runs on alpha and beta;",
+        f"config SHA-256 {digest};",
+    ):
         assert part in entry["note"]
     for part in ("harness h;", f"data mnist-5k, SHA-256 {'d' * 64};", "numpy 2"):
         assert part in entry["note"]
     assert found.sentence.startswith("The Lockstep maintainers (2031). Lockstep: one CNN spec")
-    assert f"git commit {COMMIT[:12]};" in found.sentence
+    assert f"git commit of Lockstep {COMMIT[:12]};" in found.sentence
     assert f"config SHA-256 {digest[:12]}." in found.sentence
     assert found.command == f"git checkout {COMMIT} && CONFIG={fake.config.path} make reproduce"
     assert found.remarks == []
@@ -99,7 +163,7 @@ def test_it_says_what_the_runs_were_made_of(fake: Fake):
 def test_several_commits_and_uncommitted_changes_are_said(fake: Fake):
     change(fake, "beta", 1, git={"commit": OTHER, "dirty": True})
     found = cited(fake)
-    expected = f"git commit {COMMIT} (3 runs) and {OTHER} with uncommitted changes (1 run);"
+    expected = f"git commit of Lockstep {COMMIT} (3 runs) and {OTHER} with uncommitted changes (1 run);"
     assert expected in fields(found.bibtex)["note"]
     assert found.command.startswith(f"git checkout {COMMIT} && ")
     assert found.remarks == [
@@ -115,11 +179,11 @@ def test_runs_without_a_commit_or_a_date(fake: Fake):
             change(fake, backend, seed, git={"commit": None, "dirty": None}, times={})
     found = cited(fake)
     entry = fields(found.bibtex)
-    assert "git commit not recorded;" in entry["note"]
+    assert "git commit of Lockstep not recorded;" in entry["note"]
     assert "year" not in entry
     assert found.sentence.startswith("The Lockstep maintainers. Lockstep")
     assert found.command == f"CONFIG={fake.config.path} make reproduce"
-    assert found.remarks == ["4 runs had no git checkout: the harness alone names the code."]
+    assert found.remarks == ["4 runs had no git checkout of Lockstep: version and harness name the code."]
 
 
 def test_a_selection_of_backends_is_made_again(fake: Fake):

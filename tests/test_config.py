@@ -123,6 +123,8 @@ def test_a_selection_outside_the_config_is_refused(tmp_path):
         ("baseline: {}", "2024-01-01: {}", ", line 30: not valid YAML: a key must be text"),
         ("epochs: 5", "epochs: 1:30", 'base.training.epochs: expected a valid integer, not "1:30"'),
         ("results/default", "results/{x}", "results: "),
+        ("seeds:", "baseline: plain\nseeds:", "baseline: 'plain' is not one of its experiments: baseline, "),
+        ("seeds:", "baseline: ''\nseeds:", "baseline: '' is not one of its experiments: baseline, "),
         ("reports/default", "results/default", "reports: name another folder than results"),
         ("baseline: {}", "dropout: {}", ", line 31: not valid YAML: the key 'dropout' is there twice"),
         ("base:", "base: [", ", line 10: not valid YAML"),
@@ -136,6 +138,11 @@ def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(tmp_path, old, 
     assert text.startswith(str(path))
     assert message in text
     assert "\n" not in text
+
+
+def test_the_baseline_is_the_first_experiment_or_the_one_that_is_named(tmp_path):
+    assert load(DEFAULT).baseline == "baseline"
+    assert load(edited(tmp_path, "seeds:", "baseline: dropout\nseeds:")).baseline == "dropout"
 
 
 @pytest.mark.parametrize(

@@ -29,14 +29,26 @@ METRICS = "cells/{}/{}/cpu/seed-0/metrics.json"
 @pytest.fixture
 def house(tmp_path) -> Path:
     """A copy of the repository's pipeline with the NumPy backend alone, so that a test may edit it."""
+    return built(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory) -> Path:
+    """One whose two experiments are trained and reported; a test leaves it as it was."""
+    house = built(tmp_path_factory.mktemp("house"))
+    assert snakemake(house).returncode == 0
+    return house
+
+
+def built(house: Path) -> Path:
     for name in ("Snakefile", "workflows", "profiles"):
         source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, house / name)
     skip = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "backends/numpy", tmp_path / "backends/numpy", ignore=skip)
-    (tmp_path / "config").mkdir()
-    write(tmp_path, {"tiny": {}, "other": {"optimizer": {"learning_rate": 0.003}}})
-    return tmp_path
+    shutil.copytree(ROOT / "backends/numpy", house / "backends/numpy", ignore=skip)
+    (house / "config").mkdir()
+    write(house, {"tiny": {}, "other": {"optimizer": {"learning_rate": 0.003}}})
+    return house
 
 
 def write(
@@ -125,13 +137,70 @@ def test_results_that_snakemake_did_not_make_are_rerun_when_they_are_stale(house
     first = snakemake(house)
     assert trained(first) == 1  # the other experiment
     assert "experiment=other" in first.stderr
-    shutil.rmtree(house / ".snakemake")
     write(house, {"tiny": {"training": {"batch_size": 40}}, "other": {"optimizer": {"learning_rate": 0.003}}})
     stale = snakemake(house)
     assert trained(stale) == 1
     assert "experiment=tiny" in stale.stderr
     (house / "results/tiny/cells/tiny/numpy/cpu/seed-0/weights.npz").unlink()
     assert trained(snakemake(house)) == 1
+
+
+def lockstep(house: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["lockstep", *arguments], cwd=house, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def ran(run: subprocess.CompletedProcess[str]) -> Counter[str]:
+    """{rule: jobs} of a run or a dry run; nothing where there was nothing to do."""
+    assert run.returncode == 0, run.stderr
+    return Counter(re.findall(r"^(?:local)?rule (?!all)(\w+):", run.stdout + run.stderr, re.MULTILINE))
+
+
+def test_results_that_become_stale_after_snakemake_made_them_are_made_again(house):
+    """Snakemake ignores a newer input of a content that it has recorded, as the stamp's is when an edit is
+    taken back."""
+    attacks = {"images": 10, "steps": 1, "eps": [0.1], "shown": 0.1}
+    write(
+        house, {"tiny": {}, "other": {"optimizer": {"learning_rate": 0.003}}}, tiers=["T1"], attacks=attacks
+    )
+    first = {"data": 1, "train": 2, "attack": 2, "transfer": 1, "verify": 1, "report": 1}
+    assert ran(snakemake(house)) == first
+    cell, tiny = house / "results/tiny/cells/tiny", ("--experiment", "tiny", "--backend", "numpy")
+    right = (cell / "numpy/cpu/seed-0/metrics.json").read_bytes()
+    certificate = house / "results/tiny/conformance/numpy/cpu/quick.json"
+    backend, other = house / "backends/numpy/backend.py", house / "of another code"
+    source = backend.read_text()
+    backend.write_text(source + "\n# an edit\n")
+    lockstep(house, "train", *tiny)
+    lockstep(house, "robustness", *tiny)
+    lockstep(house, "verify", "numpy", "--tier", "T1", "--json", str(certificate))
+    shutil.copytree(cell, other)
+    backend.write_text(source)
+
+    again = {"train": 1, "attack": 1, "transfer": 1, "verify": 1, "report": 1}
+    assert re.search(r"tiny .* stale", lockstep(house, "plan"))
+    told = lockstep(house, "summary")
+    assert re.search(r"tiny +│ numpy +│ +[0-9.]+ │ +1, 1 stale", told)
+    assert "numpy: in step in T1; T1: stale: of other source" in told
+    assert "Report, out of date: reports/tiny/index.html" in told
+    assert ran(snakemake(house)) == again
+    assert (cell / "numpy/cpu/seed-0/metrics.json").read_bytes() == right
+
+    # What is right is not made again: whatever its times, whoever made it, without Snakemake's own records.
+    for number, path in enumerate(sorted((house / "results").rglob("*"))):
+        os.utime(path, (1e9 + 7919 * (number % 11), 1e9 + 7919 * (number % 11)))
+    assert not ran(snakemake(house, "--dry-run"))
+    shutil.rmtree(house / ".snakemake")
+    lockstep(house, "train", *tiny)
+    assert ran(snakemake(house, "--dry-run")) == {"report": 1}  # it shows when a run was made
+    assert "stale" not in lockstep(house, "plan")
+
+    shutil.copytree(other, cell, dirs_exist_ok=True)  # the same stale files once more, with their times
+    del again["verify"]
+    assert ran(snakemake(house, "--dry-run")) == again
 
 
 def test_finished_runs_are_attacked_and_other_attacks_train_nothing_again(house):
@@ -318,13 +387,77 @@ def test_after_a_kill_unlock_and_the_same_command_end_in_the_same_files(house, c
         (["--config", "backends=nump"], "unknown backend 'nump'; known: numpy"),
         (["--config", "epochs=3"], "--config epochs: only `backends` can be set there"),
         (["--config", "backends="], "the selection of backends is empty"),
+        (["--config", "backends=[a,[b]]"], "names are expected, as in backends=torch,jax, not ['a', ['b']]"),
+        (["--config", "backends=7"], "names are expected, as in backends=torch,jax, not 7"),
     ],
 )
 def test_a_mistake_stops_before_any_job(house, arguments, message):
     run = snakemake(house, *arguments)
     assert run.returncode != 0
     assert message in run.stderr
+    assert "Traceback" not in run.stderr
     assert not (house / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "anew"),
+    [
+        (lambda c: c | {"experiments": dict(reversed(c["experiments"].items()))}, {"report": 1}),
+        (lambda c: c | {"baseline": "other"}, {"report": 1}),
+        (lambda c: c | {"baseline": "tiny"}, {"report": 1}),
+    ],
+    ids=["order", "another baseline", "the same baseline by name"],
+)
+def test_the_report_follows_the_config(reported, change, anew):
+    """Two experiments, trained and reported once for all of these."""
+    path = reported / "config/config.yaml"
+    before = path.read_text()
+    path.write_text(yaml.safe_dump(change(yaml.safe_load(before)), sort_keys=False))
+    assert ran(snakemake(reported, "--dry-run")) == anew
+    path.write_text(before)
+    assert not ran(snakemake(reported, "--dry-run"))
+
+
+def test_a_report_that_was_made_by_hand_of_a_subset_is_out_of_date(reported):
+    """The backend that is left out has results, and the rest of the config stays as it is."""
+    shutil.copytree(reported / "backends/numpy", reported / "backends/twin")
+    try:
+        lockstep(reported, "report")
+        assert ran(snakemake(reported, "--dry-run")) == {"train": 2, "report": 1}
+        lockstep(reported, "report", "--backends", "numpy")
+        assert "out of date" in lockstep(reported, "summary")
+        assert "out of date" not in lockstep(reported, "summary", "--backends", "numpy")
+        assert not ran(snakemake(reported, "--dry-run", "--config", "backends=numpy"))
+    finally:
+        shutil.rmtree(reported / "backends/twin")
+
+
+UNKNOWN = "has no {} that can be made here; lockstep plan --config config/config.yaml lists its runs"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            "results/tiny/cells/none/numpy/cpu/seed-0/metrics.json",
+            UNKNOWN.format("cells/none/numpy/cpu/seed-0"),
+        ),
+        ("results/tiny/cells/tiny/numpy/cpu/seed-7/best.npz", UNKNOWN.format("cells/tiny/numpy/cpu/seed-7")),
+        (
+            "results/tiny/attacks/tiny/numpy/cpu/seed-0/attacks.json",
+            UNKNOWN.format("attacks/tiny/numpy/cpu/seed-0"),
+        ),
+        ("results/tiny/transfer/numpy/cpu.json", UNKNOWN.format("transfer/numpy/cpu.json")),
+        ("results/tiny/conformance/torch/cpu/seeds.json", UNKNOWN.format("conformance/torch/cpu/seeds.json")),
+        ("results/tiny/speed/threads-9.json", UNKNOWN.format("speed/threads-9.json")),
+        ("results/tiny/data/mnist/images.npy", UNKNOWN.format("data/mnist")),
+    ],
+)
+def test_a_target_outside_the_config_is_one_line(house, target, message):
+    run = snakemake(house, "--dry-run", target)
+    assert run.returncode == 1
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_a_config_that_names_an_unknown_key_stops_before_any_job(house):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -16,16 +17,20 @@ import pandas as pd
 import pytest
 from fake_results import REASON, Fake, project, table, write_images
 
+from lockstep.check.judge import judge
 from lockstep.config import Config
 from lockstep.console import Console
 from lockstep.data import copies
 from lockstep.data.splits import Parts
+from lockstep.identity import cell_hash
 from lockstep.report import build, pictures, runs, summary, tables
 from lockstep.report.certificates import read_all
 from lockstep.report.findings import what_settings_do
 from lockstep.report.overview import page as overview
+from lockstep.report.overview import trust
 from lockstep.report.overview.cards import Card
 from lockstep.report.runs import Side
+from lockstep.results import write_json
 from lockstep.spec import Conv2D
 
 CONFIG = """
@@ -98,17 +103,54 @@ def test_every_cell_is_in_the_table_with_its_outcome(page: Path, fake: Fake):
     assert cells.reason["tanh", "alpha", 2] == REASON
     assert cells.reason["tanh", "beta", 2] == "results of another configuration; run snakemake again"
     assert "no result yet" in cells.reason["tanh", "beta", 1]
-    assert cells.cell_hash["plain", "beta", 2] == "hash-2"
+    assert cells.cell_hash["plain", "beta", 2] == cell_hash(fake.cell("plain", "beta", 2))
     assert set(cells.parameters) == {PARAMETERS}
 
 
-def test_markdown_holds_what_csv_does(page: Path):
+def test_a_run_of_other_source_is_shown_and_marked(fake: Fake, tmp_path: Path):
+    config = replace(fake.config, results=tmp_path / "results", reports=tmp_path / "reports")
+    Fake(config).write(fake.cell("plain", "alpha", 0), wrong=1)
+    Fake(config).write(fake.cell("plain", "alpha", 1), wrong=2)
+    path = config.folder(fake.cell("plain", "alpha", 1)) / "provenance.json"
+    write_json(path, json.loads(path.read_text()) | {"cell_hash": "of another source"})
+    results = runs.read(config)
+    assert [run.outdated for run in results.runs if run.usable] == [False, True]
+    with (console := Console(width=200)).capture() as captured:
+        summary.show(results, console)
+    assert re.search(r"plain +│ alpha +│ +85.00 ± 7.07 │ 2, 1 stale", captured.get())
+    assert "stale: of other source, versions, data or settings than are here now" in captured.get()
+    said = trust.card(results, [], None, None).checks[0].sentence
+    assert "2 of 18 training runs completed: 10 missing and 6 not installed. 1 run of 18 stale: of" in said
+    (tmp_path / "claims.yaml").write_text(
+        "claims:\n  - {kind: consistent, claim: Metrics are what the logits say}\n"
+    )
+    (note,) = judge(results, tmp_path / "claims.yaml").notes[-1:]
+    assert note.startswith("Judged too: plain/alpha/cpu/seed-1, stale: of other source")
+    of_a_bundle = runs.read(replace(config, bundle="a bundle of another machine"))
+    assert not any(run.outdated for run in of_a_bundle.runs)
+
+
+def test_the_config_names_the_baseline(fake: Fake):
+    means = {}
+    for baseline in ("plain", "tanh"):
+        effects = tables.build(runs.read(replace(fake.config, baseline=baseline)))["effects"]
+        (other,) = {"plain", "tanh"} - {baseline}
+        assert set(effects.baseline) == {baseline}
+        assert set(effects.experiment) == {other}
+        row = effects[(effects.metric == "accuracy") & (effects.backend == "alpha")].iloc[0]
+        means[baseline] = row["mean"]
+    assert means["plain"] == -means["tanh"] != 0
+
+
+def test_markdown_holds_what_csv_does(page: Path, fake: Fake):
     cells = table(page, "cells")
     head, rule, *rows = (page.parent / "tables/cells.md").read_text().splitlines()
     assert head == f"| {' | '.join(cells.columns)} |"
     assert set(rule) == {"|", "-", " "}
     assert len(rows) == len(cells)
-    assert rows[0].startswith("| plain | alpha | cpu | 0 | completed |  | hash-0 | 2 | ")
+    assert rows[0].startswith(
+        f"| plain | alpha | cpu | 0 | completed |  | {cell_hash(fake.cell('plain', 'alpha', 0))} | 2 | "
+    )
     assert any("MemoryError: [Errno 12] &lt;not enough> & more" in row for row in rows)
     frame = pd.DataFrame({"a": ["x|y\nz", None], "b": [0.25, float("nan")], "c": [1, 2]})
     assert (

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from fake_results import REASON, Fake, plain, project, table, write_images
 
-from lockstep import identity
 from lockstep.attacks import honesty
 from lockstep.attacks.honesty import Check
 from lockstep.check import REFERENCES
@@ -404,10 +403,3 @@ def test_results_of_other_settings_are_stale(config: Config, tmp_path: Path):
     for settings, outcome in ((more, "stale"), (fewer, "completed")):
         found = attacked.read(runs.read(replace(made.config, attacks=settings)))
         assert found.runs[0].outcome == outcome
-
-
-def test_what_the_report_imports_is_part_of_its_identity(monkeypatch: pytest.MonkeyPatch):
-    hashed: list[str] = []
-    monkeypatch.setattr(identity, "_hash", lambda root, files: hashed.extend(p.name for p in files) or "")
-    identity.report_hash()
-    assert {"honesty.py", "evaluation.py"} <= set(hashed)

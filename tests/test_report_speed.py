@@ -343,7 +343,7 @@ def test_a_file_that_does_not_fit_is_named(
     write_json(moved.speed_file(1), timed(config, 1, CLEAR) | change)
     one, two = files.read(runs.read(moved)).every
     assert (one.reason.startswith(message), one.usable) == (True, not message)
-    assert one.remark.startswith("timed with other source, versions" if "hash" in change else "")
+    assert one.remark.startswith("stale: of other source, versions" if "hash" in change else "")
     assert not (one.remark and "hash" not in change)
     assert two.reason == f"not timed yet: run snakemake, or see {tmp_path / 'logs/speed/threads-2.log'}"
 

@@ -35,7 +35,7 @@ from lockstep.data.dataset import UNIT
 from lockstep.data.draws import initial_weights
 from lockstep.errors import LockstepError
 from lockstep.experiment import Adversarial, Experiment
-from lockstep.freshness import of_attack
+from lockstep.freshness import of_attack, stamp
 from lockstep.results import read_npz
 from lockstep.training import Watcher
 
@@ -202,10 +202,17 @@ def test_results_of_other_settings_are_refused(config, tmp_path):
 def test_a_stamp_is_renewed_by_other_attacks_alone(config):
     cell = cell_of(config, "natural")
     result = config.attack_folder(cell) / "attacks.json"
-    assert of_attack(config, cell).stat().st_mtime < result.stat().st_mtime
+    assert stamp(config, of_attack(config, cell)).stat().st_mtime < result.stat().st_mtime
     other = replace(config, attacks=config.attacks.model_copy(update={"steps": 5}))
-    assert of_attack(other, cell).stat().st_mtime > result.stat().st_mtime
-    assert of_attack(config, cell).stat().st_mtime >= 0
+    assert stamp(other, of_attack(other, cell)).stat().st_mtime > result.stat().st_mtime
+    assert of_attack(config, cell).state == "done"
+    weights = config.folder(cell) / "weights.npz"
+    kept = weights.read_bytes()
+    weights.write_bytes(kept + b"of another run of the same hash")
+    assert of_attack(config, cell).state == "stale"
+    weights.unlink()
+    assert of_attack(config, cell).state == "stale", "its run is to do"
+    weights.write_bytes(kept)
 
 
 @pytest.mark.parametrize(

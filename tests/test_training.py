@@ -24,7 +24,7 @@ from lockstep.checkpoint import Checkpoint
 from lockstep.config import Cell, Config
 from lockstep.data.batches import epoch_chunks
 from lockstep.errors import LockstepError
-from lockstep.freshness import of_cell
+from lockstep.freshness import of_cell, stamp
 from lockstep.identity import TRAINING_PATH, cell_hash, folder_hash
 from lockstep.training import Watcher
 
@@ -339,12 +339,22 @@ def test_a_stamp_is_newer_than_results_exactly_when_they_are_stale(tmp_path):
     config, cell = tiny(tmp_path)
     cells.run(config, cell, Watcher())
     results = config.folder(cell) / "metrics.json"
-    path = of_cell(config, cell)
+    path = stamp(config, of_cell(config, cell))
     assert path.stat().st_mtime < results.stat().st_mtime
     provenance = config.folder(cell) / "provenance.json"
     provenance.write_text(provenance.read_text().replace(cell_hash(cell), "another"))  # copied from elsewhere
-    assert of_cell(config, cell) == path
-    assert path.stat().st_mtime >= results.stat().st_mtime
+    contents = set()
+    for _ in range(2):  # Snakemake knows the content that it saw last
+        assert stamp(config, of_cell(config, cell)) == path
+        assert path.stat().st_mtime > results.stat().st_mtime
+        contents.add(path.read_text())
+    assert len(contents) == 2
+    os.utime(results, (2e9, 2e9))  # of a clock that is ahead
+    assert stamp(config, of_cell(config, cell)).stat().st_mtime > results.stat().st_mtime
+    results.write_text("{")  # damaged: nothing that somebody would take for a result
+    assert of_cell(config, cell).state == "to do"
+    before = path.read_text()
+    assert stamp(config, of_cell(config, cell)).read_text() != before
 
 
 def test_hidden_files_and_caches_are_no_part_of_a_plugin(tmp_path):

@@ -5,9 +5,9 @@ ATTACKED = RESULTS / f"attacks/{CELL}"
 
 rule attack:
     input:
-        data=data_of_cell,
-        weights=RESULTS / f"cells/{CELL}/weights.npz",
-        stamp=stamp_of_attack,
+        data=read_by(f"attacks/{CELL}", data_of_cell),
+        weights=read_by(f"attacks/{CELL}", weights_of_cell),
+        stamp=stamp_of(f"attacks/{CELL}"),
     output:
         measured=ATTACKED / "attacks.json",
         images=ATTACKED / "attacks.npz",
@@ -27,7 +27,8 @@ rule attack:
 
 rule transfer:
     input:
-        [CONFIG.attack_folder(cell) / "attacks.npz" for cell in TRANSFERRED],
+        attacks=read_by("transfer/{backend}/{device}.json", attacks_to_carry),
+        stamp=stamp_of("transfer/{backend}/{device}.json"),
     output:
         RESULTS / "transfer/{backend}/{device}.json",
     log:

@@ -1,6 +1,7 @@
 # The config, checked before any job starts, and the table of cells that the rules are made from.
 # Parsing imports no deep-learning framework and asks no hardware.
 
+import sys
 from os.path import relpath
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from lockstep.conformance.certificate import asked
 from lockstep.data import store
 from lockstep.discovery import REFERENCE, find
 from lockstep.errors import LockstepError, one_line
+from lockstep.report import folder as reports
 
 
 def read_config():
@@ -22,39 +24,43 @@ def read_config():
     overrides = dict(workflow.config_settings.config or {})
     selected = None
     if "backends" in overrides:
-        names = overrides.pop("backends")
-        selected = configs.selection(
-            names if isinstance(names, list) else str(names or "")
-        )
+        given = overrides.pop("backends")
+        names = given if isinstance(given, list) else ["" if given is None else given]
+        if not all(isinstance(name, str) for name in names):
+            raise LockstepError(
+                f"--config backends: names are expected, as in backends=torch,jax, not {given!r}"
+            )
+        selected = configs.selection(",".join(names))
     if overrides:
         raise LockstepError(
-            f"--config {', '.join(overrides)}: only `backends` can be set there; edit {path} instead"
+            f"--config {', '.join(map(str, overrides))}: only `backends` can be set there; edit {path} instead"
         )
     return configs.load(path, selected)
 
 
 try:
     CONFIG = read_config()
+    reports.require_free(CONFIG, asked_for=False)
     CELLS = {
         str(cell): cell
         for cell in CONFIG.cells()
         if not find(cell.backend).unusable(cell.device)
     }
-    STAMPS = {name: freshness.of_cell(CONFIG, cell) for name, cell in CELLS.items()}
-    ATTACK_STAMPS = {
-        str(cell): freshness.of_attack(CONFIG, cell)
-        for cell in CONFIG.attacked()
-        if str(cell) in CELLS
-    }
-    SOURCES = {name: freshness.of_source(CONFIG, name) for name in CONFIG.sources}
-    PROOF = [CONFIG.certificate(*key) for key in freshness.certificates(CONFIG)]
     TIMINGS = {
-        CONFIG.speed_file(timing.threads, timing.device).stem: (
-            timing,
-            freshness.of_speed(CONFIG, timing),
-        )
+        CONFIG.speed_file(timing.threads, timing.device).stem: timing
         for timing in freshness.timings(CONFIG)
     }
+    # What the reference does is also made for those that are compared with it, whoever was selected.
+    REFERRED = [
+        freshness.of_certificate(CONFIG, REFERENCE, "cpu", name)
+        for name in ("travel", "seeds", "attacks")
+        if asked(CONFIG, name)
+    ]
+    MADE = {
+        result.name: result for result in [*freshness.everything(CONFIG), *REFERRED]
+    }
+    STAMPS = {name: freshness.stamp(CONFIG, result) for name, result in MADE.items()}
+    REPORT_STAMP = freshness.stamp(CONFIG, freshness.of_report(CONFIG))
 except (LockstepError, OSError) as error:
     raise WorkflowError(one_line(error))
 
@@ -68,20 +74,49 @@ MISSING = [
     for name in OUTPUTS
     if not path.with_name(name).exists()
 ]
-TRANSFERRED = transfer.cells(CONFIG)
 ATTACKS = [
-    CONFIG.attack_folder(CELLS[name]) / output
-    for name in ATTACK_STAMPS
+    CONFIG.attack_folder(cell) / output
+    for cell in freshness.attacked(CONFIG)
     for output in robustness.OUTPUTS
-] + sorted({transfer.path(CONFIG, cell.backend, cell.device) for cell in TRANSFERRED})
+] + [transfer.path(CONFIG, *side) for side in freshness.transfers(CONFIG)]
+PROOF = [CONFIG.certificate(*key) for key in freshness.certificates(CONFIG)]
 SPEED = [CONFIG.results / "speed" / f"{name}.json" for name in TIMINGS]
 DATA = RESULTS / "data/{source}"
 REPORT = CONFIG.reports / "index.html"
 CELL = "{experiment}/{backend}/{device}/seed-{seed}"
 
 
+def known(table, name):
+    """What the table has of a job.  Of one that is not the config's Snakemake would print a traceback."""
+    if name not in table:
+        sys.exit(
+            f"{CONFIG.path} has no {name} that can be made here; "
+            f"lockstep plan --config {CONFIG.path} lists its runs"
+        )
+    return table[name]
+
+
+def stamp_of(name):
+    """Of the result that a job makes, whose name has the job's wildcards."""
+    return lambda wildcards: known(STAMPS, Path(name.format(**wildcards)))
+
+
+def read_by(name, files):
+    """What a job reads of others, given by a function of its wildcards.
+
+    A result that is done is not done again because of what it was made of, however new that is: its stamp stands
+    for the content.  Of others, Snakemake overlooks the stamp where all that they read is `ancient`.
+    """
+
+    def found(wildcards):
+        result = known(MADE, Path(name.format(**wildcards)))
+        return ancient(files(wildcards)) if result.state == "done" else files(wildcards)
+
+    return found
+
+
 def cell_of(wildcards):
-    return CELLS[CELL.format(**wildcards)]
+    return known(CELLS, CELL.format(**wildcards))
 
 
 def data_of_cell(wildcards):
@@ -89,30 +124,13 @@ def data_of_cell(wildcards):
     return [folder / name for name in store.FILES]
 
 
-def stamp_of_source(wildcards):
-    return SOURCES[wildcards.source]
-
-
-def stamp_of_cell(wildcards):
-    return STAMPS[CELL.format(**wildcards)]
-
-
-def stamp_of_attack(wildcards):
-    return ATTACK_STAMPS[CELL.format(**wildcards)]
-
-
-def stamp_of_speed(wildcards):
-    return TIMINGS[wildcards.timing][1]
-
-
 def data_of_speed(wildcards):
-    timing, _ = TIMINGS[wildcards.timing]
-    folder = CONFIG.data_path(timing.experiment.data.source)
-    return [folder / name for name in store.FILES]
+    source = known(TIMINGS, wildcards.timing).experiment.data.source
+    return [CONFIG.data_path(source) / name for name in store.FILES]
 
 
 def options_of_speed(wildcards):
-    timing, _ = TIMINGS[wildcards.timing]
+    timing = known(TIMINGS, wildcards.timing)
     size = timing.experiment.training.batch_size
     peers = " --peers" if timing.peers else ""
     return (
@@ -122,16 +140,11 @@ def options_of_speed(wildcards):
 
 
 def backends_of_speed(wildcards):
-    return list(TIMINGS[wildcards.timing][0].backends)
+    return list(known(TIMINGS, wildcards.timing).backends)
 
 
 def gpus_of_speed(wildcards):
-    return int(TIMINGS[wildcards.timing][0].device == "gpu")
-
-
-def stamp_of(backend, device, name):
-    """Of a certificate."""
-    return freshness.of_certificate(CONFIG, backend, device, name)
+    return int(known(TIMINGS, wildcards.timing).device == "gpu")
 
 
 def options_of_certificate(wildcards):
@@ -142,6 +155,16 @@ def options_of_certificate(wildcards):
         "attacks": "--tier T7",
         "band": f"--tier T8 --steps {settings.steps}",
     }[wildcards.name]
+
+
+def weights_of_cell(wildcards):
+    return [CONFIG.folder(cell_of(wildcards)) / "weights.npz"]
+
+
+def attacks_to_carry(wildcards):
+    return [
+        CONFIG.attack_folder(cell) / "attacks.npz" for cell in transfer.cells(CONFIG)
+    ]
 
 
 def threads_of_cell(wildcards):

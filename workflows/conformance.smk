@@ -16,7 +16,7 @@ ruleorder: reference > compare
 
 rule verify:
     input:
-        stamp=lambda wildcards: stamp_of(wildcards.backend, wildcards.device, "quick"),
+        stamp=stamp_of("conformance/{backend}/{device}/quick.json"),
     output:
         CERTIFICATE / "quick.json",
     log:
@@ -35,7 +35,7 @@ rule verify:
 
 rule reference:
     input:
-        stamp=lambda wildcards: stamp_of(REFERENCE, "cpu", wildcards.name),
+        stamp=stamp_of(f"conformance/{REFERENCE}/cpu/{{name}}.json"),
     output:
         certificate=RESULTS / f"conformance/{REFERENCE}/cpu/{{name}}.json",
         runs=temp(REFERENCES / "{name}.npz"),
@@ -57,9 +57,7 @@ rule reference:
 
 rule compare:
     input:
-        stamp=lambda wildcards: stamp_of(
-            wildcards.backend, wildcards.device, wildcards.name
-        ),
+        stamp=stamp_of("conformance/{backend}/{device}/{name}.json"),
         # Its content is the same whenever it is made again; the stamp says when this job is out of date.
         runs=ancient(REFERENCES / "{name}.npz"),
     output:

@@ -4,7 +4,7 @@
 
 rule data:
     input:
-        stamp=stamp_of_source,
+        stamp=stamp_of("data/{source}"),
     output:
         images=DATA / "images.npy",
         labels=DATA / "labels.npy",

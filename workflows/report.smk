@@ -8,6 +8,7 @@ rule report:
         ATTACKS,
         PROOF,
         SPEED,
+        stamp=REPORT_STAMP,
     output:
         page=REPORT,
     log:
@@ -18,7 +19,6 @@ rule report:
         config=str(CONFIG.path),
     params:
         backends=SELECTED,
-        source=freshness.report_source(),
     shell:
         "lockstep report --config {resources.config:q} --backends {params.backends:q} > {log:q} 2>&1"
 

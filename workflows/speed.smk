@@ -4,8 +4,8 @@
 
 rule throughput:
     input:
-        data=data_of_speed,
-        stamp=stamp_of_speed,
+        data=read_by("speed/{timing}.json", data_of_speed),
+        stamp=stamp_of("speed/{timing}.json"),
     output:
         figures=RESULTS / "speed/{timing}.json",
         processes=directory(RESULTS / "speed/{timing}"),

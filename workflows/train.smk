@@ -4,8 +4,8 @@
 
 rule train:
     input:
-        data=data_of_cell,
-        stamp=stamp_of_cell,
+        data=read_by(f"cells/{CELL}", data_of_cell),
+        stamp=stamp_of(f"cells/{CELL}"),
     output:
         metrics=RESULTS / f"cells/{CELL}/metrics.json",
         history=RESULTS / f"cells/{CELL}/history.csv",

@@ -33,6 +33,7 @@ from lockstep.bundle_names import ABOUT, CONFIG, REPORTS, RESULTS
 from lockstep.check import CLAIMS, REFERENCES
 from lockstep.config import Config, load
 from lockstep.errors import LockstepError
+from lockstep.identity import file_hash
 from lockstep.plugin import Plugin
 from lockstep.report import runs
 from lockstep.yaml_files import validate
@@ -68,6 +69,17 @@ class About(BaseModel):
     backends: list[Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")]]
     """Pages are named after them: a name is no path."""
     files: dict[str, Listed]
+
+
+def _is_one(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            return ABOUT in bundle.namelist()
+    except (OSError, *NO_BUNDLE):
+        return False
+
+
+KIND = "a bundle", _is_one
 
 
 def write(config: Config, path: Path, advance: Callable[[int], None] = lambda files: None) -> dict[str, Any]:
@@ -260,8 +272,9 @@ def opened(path: Path, backends: list[str] | None = None) -> Iterator[Config]:
             except LockstepError as error:
                 raise LockstepError(f"{path}: {str(error).replace(f'{folder}/', '')}") from None
             named = _config_as_named(folder, about.config.path)
+            made = str(file_hash(folder / ABOUT))
             with chdir(folder):
-                yield replace(config, path=named, results=Path(RESULTS), reports=Path(REPORTS))
+                yield replace(config, path=named, results=Path(RESULTS), reports=Path(REPORTS), bundle=made)
 
 
 @contextmanager

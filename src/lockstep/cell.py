@@ -68,7 +68,7 @@ def run(config: Config, cell: Cell, watch: Watcher) -> dict[str, Any]:
             data = config.data_path(source)
             sources.ensure(source, data)
             with gpu.held(cell.device) as its_gpu:
-                return _run(folder, Checkpoint(work, cell.experiment.spec), cell, data, its_gpu, watch)
+                return _run(config, Checkpoint(work, cell.experiment.spec), cell, data, its_gpu, watch)
     except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         reason = one_line(error)
         known = isinstance(error, LockstepError | OSError)
@@ -102,9 +102,10 @@ def _lock(config: Config, cell: Cell) -> Iterator[tuple[Path, bool]]:
 
 
 def _run(
-    folder: Path, checkpoint: Checkpoint, cell: Cell, data: Path, its_gpu: gpu.Gpu | None, watch: Watcher
+    config: Config, checkpoint: Checkpoint, cell: Cell, data: Path, its_gpu: gpu.Gpu | None, watch: Watcher
 ) -> dict[str, Any]:
-    experiment, spec = cell.experiment, cell.experiment.spec
+    folder, experiment, spec = config.folder(cell), cell.experiment, cell.experiment.spec
+    made_of = _made_of(config, cell)  # before it trains: files may change meanwhile
     times: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
     with _timed(times, "import_s"):
         backend_class = load_backend(cell)
@@ -173,7 +174,7 @@ def _run(
     write_npz(folder / "predictions.npz", predictions)
     write_npz(folder / "weights.npz", weights)
     write_npz(folder / "best.npz", progress.best or weights)
-    write_json(folder / "provenance.json", _provenance(cell, backend_class, its_gpu, times))
+    write_json(folder / "provenance.json", made_of | _made_by(cell, backend_class, its_gpu, times))
     write_json(folder / "metrics.json", metrics)
     checkpoint.remove()
     return metrics
@@ -201,15 +202,22 @@ def load_backend(cell: Cell) -> type[Backend]:
     return discovery.load(plugin)
 
 
-def _provenance(
-    cell: Cell, backend_class: type[Backend], its_gpu: gpu.Gpu | None, times: dict[str, Any]
-) -> dict[str, Any]:
+def _made_of(config: Config, cell: Cell) -> dict[str, Any]:
+    """git: of Lockstep's own source; project: of the repository that holds the config."""
     return {
         "identity": identity(cell),
         "cell_hash": cell_hash(cell),
+        "git": provenance.git(),
+        "project": provenance.git(config.path),
+    }
+
+
+def _made_by(
+    cell: Cell, backend_class: type[Backend], its_gpu: gpu.Gpu | None, times: dict[str, Any]
+) -> dict[str, Any]:
+    return {
         "environment": {**backend_class.environment(), **discovery.find(cell.backend).switches},
         "machine": provenance.machine(its_gpu),
-        "git": provenance.git(),
         "times": times,
     }
 

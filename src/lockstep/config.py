@@ -61,9 +61,13 @@ class Config:
     """The same on fewer images, as "name@size": points of learning curves, no experiments of their own."""
     wanted: frozenset[Key]
     """Every training run."""
+    baseline: str
+    """The experiment that the others are compared with."""
     attacks: Attacks | None = None
     speed: Speed | None = None
     tensorboard: Path | None = None
+    bundle: str = ""
+    """Hash of the bundle that the results were read from; empty where they are those of a folder here."""
 
     def cells(self) -> Iterator[Cell]:
         for name, experiment in {**self.experiments, **self.smaller}.items():
@@ -140,6 +144,11 @@ def load(path: Path, backends: Sequence[str] | None = None, elsewhere: bool = Fa
     lists: dict[str, Sequence[Any]] = {"backends": names, "devices": file.devices, "seeds": file.seeds}
     lists["conformance.tiers"] = tiers
     experiments = {name: _experiment(path, file, name) for name in file.experiments}
+    baseline = next(iter(experiments)) if file.baseline is None else file.baseline
+    if baseline not in experiments:
+        raise LockstepError(
+            f"{path}: baseline: {baseline!r} is not one of its experiments: {', '.join(experiments)}"
+        )
     for key, block in _blocks(file).items():
         _check_block(path, file, key, block)
         lists |= {f"{key}.{field}": getattr(block, field) or () for field in FIELDS}
@@ -190,6 +199,7 @@ def load(path: Path, backends: Sequence[str] | None = None, elsewhere: bool = Fa
         experiments,
         smaller,
         frozenset(wanted),
+        baseline,
         file.attacks,
         file.speed,
         Path(file.tensorboard) if file.tensorboard else None,

@@ -96,7 +96,7 @@ class Speed(Settings):
         default="all", description="the first is what the others are compared with"
     )
     threads: list[Count] = Field(default=[1], min_length=1, description="each is a job of its own")
-    batch_size: Count | None = Field(default=None, description="default: the first experiment's")
+    batch_size: Count | None = Field(default=None, description="default: the baseline's")
     rounds: Count = Field(default=5, description="fewer leave wide intervals")
     peers: bool = Field(default=False, description="time the scripts in benchmarks/peers beside them")
 
@@ -118,8 +118,11 @@ class ConfigFile(Settings):
     experiments: dict[str, dict[str, Any]] = Field(
         min_length=1, description="name: what this experiment changes in the base"
     )
+    baseline: str | None = Field(
+        default=None, description="the experiment that the others are compared with; default: the first"
+    )
     runs: list[Runs] = Field(
         default=[Runs()], min_length=1, description="which of them are trained; default: every combination"
     )
     attacks: Attacks | None = Field(default=None, description="attack trained runs; default: none")
-    speed: Speed | None = Field(default=None, description="time the first experiment; default: not timed")
+    speed: Speed | None = Field(default=None, description="time the baseline; default: not timed")

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from lockstep.config import Cell
-from lockstep.config_file import Attacks
 from lockstep.data import sources
 from lockstep.discovery import REFERENCE, find
 from lockstep.experiment import Experiment
@@ -94,7 +93,7 @@ def identity(cell: Cell) -> dict[str, Any]:
 
 
 def cell_hash(cell: Cell) -> str:
-    return _digest(identity(cell))
+    return digest(identity(cell))
 
 
 @cache
@@ -133,21 +132,27 @@ def conformance_hash(backend: str, device: str, tiers: Sequence[str], steps: int
         "versions": {**reference.versions(), **plugin.versions(device)},
         "switches": {**reference.switches, **plugin.switches},
     }
-    return _digest(parts)
+    return digest(parts)
 
 
-def attack_hash(cell: Cell, settings: Attacks) -> str:
-    """Of all that attacks on a finished run depend on; not on which others are attacked."""
+def attack_hash(run: str, weights: Path, settings: dict[str, Any]) -> str:
+    """Of all that attacks on a finished run depend on; not on which others are attacked.
+
+    run: the cell hash that it was made by; weights: its file, as runs of one hash may end in other weights
+    on a GPU; settings: `Attacks.of`.
+    """
     package = Path(__file__).parent
     parts = {
-        "cell": cell_hash(cell),
-        "settings": settings.of(cell.key),
+        "cell": run,
+        "weights": file_hash(weights),
+        "settings": settings,
         "harness": [folder_hash(package / "attacks"), _hash(package, [package / "trained.py"])],
     }
-    return _digest(parts)
+    return digest(parts)
 
 
 def speed_hash(
+    name: str,
     experiment: Experiment,
     images: int,
     backends: Sequence[str],
@@ -157,11 +162,12 @@ def speed_hash(
 ) -> str:
     """Of all that times depend on but the machine, which their file names.
 
-    experiment: as it is timed; images: that it is trained on to an accuracy; peers: the folder of the
+    name, experiment: as it is timed; images: that it is trained on to an accuracy; peers: the folder of the
     scripts that are timed too.
     """
     package, plugins = Path(__file__).parent, [find(name) for name in backends]
     parts = {
+        "name": name,
         "experiment": experiment.settings,
         "images": images,
         "backends": list(backends),
@@ -181,35 +187,25 @@ def speed_hash(
         },
         "switches": {name: value for plugin in plugins for name, value in plugin.switches.items()},
     }
-    return _digest(parts)
+    return digest(parts)
 
 
-def report_hash() -> str:
-    """The source that tables and pages are made with."""
-    package = Path(__file__).parent
-    modules = [
-        package / f"{name}.py"
-        for name in (
-            "statistics",
-            "layer_table",
-            "conformance/certificate",
-            "evaluation",
-            "attacks/honesty",
-            "speed/request",
-            "speed/rows",
-            "speed/summary",
-        )
-    ]
-    return folder_hash(package / "report") + _hash(package, modules)
-
-
-def _digest(value: dict[str, Any]) -> str:
+def digest(value: Any) -> str:
+    """Of plain JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def file_hash(path: Path) -> str | None:
+    """None where there is no such file; a job that runs may just have removed it."""
+    try:
+        return _hash(path.parent, [path])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def _hash(root: Path, files: list[Path]) -> str:
-    digest = hashlib.sha256()
+    made = hashlib.sha256()
     for path in sorted(files):
         content = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
-    return digest.hexdigest()[:16]
+        made.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
+    return made.hexdigest()[:16]

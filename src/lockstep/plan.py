@@ -8,17 +8,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from lockstep.attacks import robustness
+from lockstep import freshness
 from lockstep.attacks.suite import gradients
-from lockstep.cell import made_by
 from lockstep.config import Cell, Config
-from lockstep.conformance.certificate import made_by as made_certificate
-from lockstep.data.sources import is_prepared
 from lockstep.discovery import find
 from lockstep.experiment import Experiment
-from lockstep.freshness import certificate_hash, certificates, timings
-from lockstep.identity import attack_hash, cell_hash
-from lockstep.speed.request import made_by as made_timing
 
 GUESS_FLOPS_PER_SECOND = 50e9
 """Of one thread, while nothing has been measured here."""
@@ -66,30 +60,27 @@ def stages(config: Config, planned: Sequence[Planned], cores: int) -> list[Stage
         if rows
     ]
     attacks, speed = _attacks(config, planned, cores), _speed(config)
-    return [_data(config, planned), *training, *attacks, _proof(config), *speed]
+    return [_data(config), *training, *attacks, _proof(config), *speed]
 
 
-def _data(config: Config, planned: Sequence[Planned]) -> Stage:
-    sources = {row.cell.experiment.data.source for row in planned}
-    done = sum(is_prepared(source, config.data_path(source)) for source in sources)
-    waiting = len(sources) - done
+def _data(config: Config) -> Stage:
+    done = sum(freshness.of_source(config, name).state == "done" for name in config.sources)
+    waiting = len(config.sources) - done
     return Stage("data", done, waiting, GUESS_DATA_MINUTES * waiting)
 
 
 def _proof(config: Config) -> Stage:
-    wanted = certificates(config)
-    waiting = [
-        key for key in wanted if made_certificate(config.certificate(*key)) != certificate_hash(config, *key)
-    ]
+    wanted = freshness.certificates(config)
+    waiting = [key for key in wanted if freshness.of_certificate(config, *key).state != "done"]
     minutes = sum(GUESS_CERTIFICATE_MINUTES[name] for *_, name in waiting)
     return Stage("conformance", len(wanted) - len(waiting), len(waiting), minutes)
 
 
 def _attacks(config: Config, planned: Sequence[Planned], cores: int) -> list[Stage]:
-    wanted = [cell for cell in config.attacked() if not find(cell.backend).unusable(cell.device)]
+    wanted = freshness.attacked(config)
     if not wanted or config.attacks is None:
         return []
-    waiting = [c for c in wanted if robustness.made_by(config, c) != attack_hash(c, config.attacks)]
+    waiting = [cell for cell in wanted if freshness.of_attack(config, cell).state != "done"]
     speeds = _measured(config, [row.cell for row in planned])
     seconds = 0.0
     for cell in waiting:
@@ -102,10 +93,8 @@ def _attacks(config: Config, planned: Sequence[Planned], cores: int) -> list[Sta
 
 
 def _speed(config: Config) -> list[Stage]:
-    wanted = timings(config)
-    waiting = [
-        each for each in wanted if made_timing(config.speed_file(each.threads, each.device)) != each.hash
-    ]
+    wanted = freshness.timings(config)
+    waiting = [each for each in wanted if freshness.of_speed(config, each).state != "done"]
     processes = sum(each.rounds * len(each.backends) * (1 + each.peers) for each in waiting)
     done = len(wanted) - len(waiting)
     return [Stage("speed", done, len(waiting), GUESS_TIMING_MINUTES * processes)] if wanted else []
@@ -136,8 +125,7 @@ def _planned(config: Config, cell: Cell, speeds: dict[str, float]) -> Planned:
 def _state(config: Config, cell: Cell) -> str:
     if reason := find(cell.backend).unusable(cell.device):
         return reason
-    made = made_by(config, cell)
-    return "to do" if made is None else "done" if made == cell_hash(cell) else "stale"
+    return freshness.of_cell(config, cell).state
 
 
 def _operations(experiment: Experiment) -> float:

@@ -35,16 +35,25 @@ def _cpu_model() -> str:
         return platform.processor() or "unknown"
 
 
-def git() -> dict[str, Any]:
-    """Commit of the working directory and whether files differ from it; None outside a checkout."""
+def git(file: Path = Path(__file__)) -> dict[str, Any]:
+    """Commit of the repository that holds a file, and whether its files differ from it; one of Lockstep's own
+    files unless told.
+
+    Both are None where no repository knows the file: a package that is installed below a project's folder is
+    no part of the project's repository.
+    """
+    file = file.absolute()
 
     def ask(*arguments: str) -> str | None:
+        command = ["git", "-C", str(file.parent), *arguments]
         try:
             return subprocess.run(
-                ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+                command, capture_output=True, text=True, check=True, timeout=10
             ).stdout.strip()
         except (OSError, subprocess.SubprocessError):
             return None
 
+    if ask("ls-files", "--error-unmatch", "--", file.name) is None:
+        return {"commit": None, "dirty": None}
     status = ask("status", "--porcelain")
     return {"commit": ask("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}

@@ -61,7 +61,12 @@ def _run(config: Config, cell: Cell, folder: Path, bar: Bar) -> str:
     settings, began = config.attacks, time.perf_counter()
     if settings is None:
         raise LockstepError(f"{config.path}: attacks: not there; this config attacks nothing")
-    outcome, suite = trained.outcome(config.folder(cell)), None
+    run, outcome, suite = config.folder(cell), trained.outcome(config.folder(cell)), None
+    cell_hash = trained.cell_hash(run)
+    made_of = {  # before it is attacked: files may change meanwhile
+        "hash": attack_hash(cell_hash, run / "weights.npz", settings.of(cell.key)),
+        "cell_hash": cell_hash,
+    }
     if outcome == "completed":
         suite = _suite(config, cell)
         work = list(pieces(suite))
@@ -71,8 +76,7 @@ def _run(config: Config, cell: Cell, folder: Path, bar: Bar) -> str:
                 do()
     content = {
         "outcome": outcome,
-        "hash": attack_hash(cell, settings),
-        "cell_hash": trained.cell_hash(config.folder(cell)),
+        **made_of,
         "settings": settings.of(cell.key),
         "seconds": round(time.perf_counter() - began, 1),
         "measurements": suite.measurements if suite else [],

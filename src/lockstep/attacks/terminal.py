@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from lockstep import gpu
+from lockstep import gpu, outputs
 from lockstep.attacks.honesty import AIMED, CONTROLS, checks
 from lockstep.attacks.named import Attacked, grid, named
 from lockstep.attacks.scores import accuracy
@@ -19,6 +19,8 @@ from lockstep.evaluation import BATCH
 from lockstep.progress import counting
 from lockstep.results import write_json
 from lockstep.trained import Trained
+
+KIND = outputs.json_with("what lockstep attack writes", "cell", "clean", "accuracies")
 
 
 def run(

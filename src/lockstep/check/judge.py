@@ -12,6 +12,7 @@ from lockstep.check.kinds import Found, Pair
 from lockstep.check.reference import Match, Trained
 from lockstep.discovery import find
 from lockstep.errors import LockstepError
+from lockstep.freshness import OUTDATED
 from lockstep.report import text
 from lockstep.report.certificates import Certified, read_all
 from lockstep.report.robustness import attacked
@@ -129,7 +130,8 @@ def judge(results: Results, path: Path = CLAIMS) -> Judgement:
                 seeds = _seeds(claim, pairs[claim.reference], filed)
         if found:
             verdicts.append(Verdict(claim.claim, *found, source, *seeds))
-    return Judgement(verdicts, _unknown(observed, pairs), _unfinished(results, certified))
+    notes = [*_unknown(observed, pairs), *_outdated(results)]
+    return Judgement(verdicts, notes, _unfinished(results, certified))
 
 
 def _pairs(written: claims.Claims, path: str, observed: Mapping[str, Trained]) -> dict[str, Pair]:
@@ -204,6 +206,13 @@ def _unknown(observed: Mapping[str, Trained], pairs: Mapping[str, Pair]) -> list
         )
     rest = len(notes) - SHOWN
     return notes if rest < 2 else [*notes[:SHOWN], f"Nor about {rest} other experiments"]
+
+
+def _outdated(results: Results) -> list[str]:
+    """Runs of other source than is here are judged all the same, and it is said."""
+    stale = [str(run.cell) for run in results.runs if run.outdated]
+    more = f" and {len(stale) - SHOWN} more" if len(stale) > SHOWN else ""
+    return [f"Judged too: {text.listed(stale[:SHOWN])}{more}, {OUTDATED}"] if stale else []
 
 
 def _unfinished(results: Results, certified: Sequence[Certified]) -> list[str]:

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field, ValidationError
 
+from lockstep import outputs
 from lockstep.check import REFERENCES, measures
 from lockstep.check.evidence import Rounding, rounding
+from lockstep.config import Config
 from lockstep.errors import LockstepError
 from lockstep.report.robustness import attacked
 from lockstep.report.runs import Results, Run
@@ -216,6 +218,17 @@ def of_results(results: Results) -> Reference:
         backends={backend: version for backend, (version,) in made_by.items()},
     )
     return Reference(schema=SCHEMA, made=made, experiments=observe(results))
+
+
+KIND = outputs.json_with("a reference", "schema", "made", "experiments")
+
+
+def place(config: Config) -> Path:
+    """Where a config's reference is kept.  Raises LockstepError where that of another config is."""
+    path = REFERENCES / f"{config.results.name}.json"
+    if path.exists() and (other := read(path).made.config) != config.path.name:
+        raise LockstepError(f"{path}: is the reference of {other}; name another file with --to")
+    return path
 
 
 def write(path: Path, reference: Reference) -> None:

@@ -9,11 +9,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from lockstep import outputs
 from lockstep.check.judge import Judgement
 from lockstep.console import Console
 from lockstep.results import write_json
 
 STYLES = {"holds": "green", "does not hold": "bold red", "cannot tell": "yellow", "not run": "yellow"}
+
+
+KIND = outputs.json_with("what lockstep check writes", "passed", "answer", "verdicts")
 
 
 def show(judgement: Judgement, console: Console) -> None:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel="extend")
 def spec(
     config: ConfigOption = DEFAULT,
-    experiment: Annotated[str | None, typer.Option(help="default: the first")] = None,
+    experiment: Annotated[str | None, typer.Option(help="default: the baseline")] = None,
 ) -> None:
     """Print an experiment's layers: shapes, receptive fields, parameters and FLOPs."""
     from lockstep.config import load
     from lockstep.layer_table import layer_table
 
     settings = load(config)
-    name = experiment or next(iter(settings.experiments))
+    name = experiment or settings.baseline
     if name not in settings.experiments:
         raise LockstepError(f"{config}: no experiment {name!r}; it has: {', '.join(settings.experiments)}")
     out.print(layer_table(name, settings.experiments[name].spec))

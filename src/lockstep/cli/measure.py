@@ -26,9 +26,11 @@ def time_backends(
         Path | None, typer.Option(metavar="FOLDER", help="keep pytest-benchmark's JSON of every process")
     ] = None,
 ) -> None:
-    """Time a config's first experiment on backends, in processes of their own; see docs/speed.md."""
+    """Time a config's baseline on backends, in processes of their own; see docs/speed.md."""
+    from lockstep import outputs
     from lockstep.config import load
     from lockstep.speed import terminal
 
+    outputs.require(json_file, terminal.KIND)
     request = terminal.request(load(config), names, device, threads, batch_size, rounds, peers, out)
     terminal.run(request, json_file, keep, out)

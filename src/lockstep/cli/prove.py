@@ -37,9 +37,11 @@ def verify(
     ] = None,
 ) -> None:
     """Certify that a backend computes the same run as NumPy in float64; exit status 1 if it falls short."""
+    from lockstep import outputs
     from lockstep.conformance import badge, certificate, terminal
 
     know(config)
+    outputs.require(json_file, certificate.KIND)
     if badge_file:
         badge.check(badge_file, names or [])
     requests = terminal.requests(names or [], every, device, tier, steps, pairs, out)
@@ -64,9 +66,10 @@ def attack(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write accuracies")] = None,
 ) -> None:
     """Accuracy of a trained cell under attack: `lockstep attack CELL --attack pgd --eps 0.1 0.2 0.3`."""
-    from lockstep import trained
+    from lockstep import outputs, trained
     from lockstep.attacks import terminal
 
+    outputs.require(json_file, terminal.KIND)
     terminal.run(trained.read(folder), name, [*eps, *(more or [])], steps, images, seed, json_file, out)
 
 
@@ -80,11 +83,13 @@ def check(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write verdicts")] = None,
 ) -> None:
     """Hold finished runs to the claims about them; exit status 1 if one fails or a result is missing."""
+    from lockstep import outputs
     from lockstep.check import CLAIMS, terminal
     from lockstep.check.judge import judge
     from lockstep.config import load, selection
     from lockstep.report.runs import read
 
+    outputs.require(json_file, terminal.KIND)
     judgement = judge(read(load(config, selection(backends))), claims or CLAIMS)
     terminal.show(judgement, out)
     if json_file:
@@ -112,12 +117,14 @@ def make_reference(
     ] = None,
 ) -> None:
     """Write complete results of a config as a reference that later runs are held to."""
-    from lockstep.check import REFERENCES, reference
+    from lockstep import outputs
+    from lockstep.check import reference
     from lockstep.config import load
     from lockstep.report.runs import read
 
     settings = load(config)
-    path = to or REFERENCES / f"{settings.results.name}.json"
+    path = to or reference.place(settings)
+    outputs.require(path, reference.KIND)
     made = reference.of_results(read(settings))
     reference.write(path, made)
     runs = sum(len(seeds) for trained in made.experiments.values() for seeds in trained.runs.values())

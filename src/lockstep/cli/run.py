@@ -155,11 +155,14 @@ def report(
     ] = None,
 ) -> None:
     """Build tables and pages from the results that are there, and print a summary."""
-    from lockstep.report import build
+    from lockstep.report import build, folder
     from lockstep.report.runs import read
     from lockstep.report.summary import show
 
+    if bundle and not to:
+        folder.require_unowned(Path("reports", bundle.stem), DEFAULT.parent)
     with _settings(bundle, config, backends, to) as settings:
+        folder.require_free(settings, asked_for=to is not None)
         results = read(settings)
         build(results)
         show(results, out)

@@ -38,10 +38,13 @@ def compare(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write figures")] = None,
 ) -> None:
     """Compare results with the first of them: what differs, metrics, times; see docs/compare.md."""
+    from lockstep import outputs
     from lockstep.compare import comparison, read, terminal
     from lockstep.compare.limits import Limits, failures
     from lockstep.results import write_json
 
+    outputs.require(json_file, comparison.KIND)
+    outputs.require(html, comparison.PAGE)
     limits = Limits(max_drop, max_slowdown, fail_on or ())
     with read.opened(results) as sources:
         found = comparison.compare(sources, margin, across_machines)
@@ -68,13 +71,16 @@ def write_bundle(
     ] = None,
 ) -> None:
     """Put results, report, config and provenance into one zip, for `lockstep report FILE.zip` elsewhere."""
-    from lockstep import bundle
+    from lockstep import bundle, outputs
     from lockstep.bundle_names import REPORTS
     from lockstep.config import load
     from lockstep.progress import decoding
 
     settings = load(config)
     path = to or Path(f"{settings.results.name}.zip")
+    if not to:
+        outputs.require_new(path, "--to")
+    outputs.require(path, bundle.KIND)
     with decoding(path.name, len(bundle.members(settings))) as advance:
         about = bundle.write(settings, path, advance)
     for folder, size in about["left_out"].items():

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from lockstep import outputs
 from lockstep.compare import metrics
 from lockstep.compare.contrast import CANNOT_TELL, DIFFERENT, SAME
 from lockstep.compare.differences import KINDS, Difference, concerned, differences
@@ -102,6 +103,10 @@ def _times(first: Source, second: Source, across_machines: bool) -> tuple[list[T
     from lockstep.compare import timings
 
     return timings.rows(first, second, across_machines)
+
+
+KIND = outputs.json_with("what lockstep compare writes", "margin_points", "results", "comparisons")
+PAGE = outputs.text_with("a page of lockstep compare", "<h1>Comparison</h1>", "by Lockstep.</footer>")
 
 
 def as_json(found: Comparison) -> dict[str, Any]:

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from lockstep import outputs
 from lockstep.conformance.certificate import Certificate
 from lockstep.errors import LockstepError
 from lockstep.results import write_text
 
 COLOURS = {"brightgreen": "#3a7d1e", "red": "#b32d1f", "yellow": "#8a6500", "lightgrey": "#5c5c5c"}
 """{shields.io's name: a tone on which white text can be read}."""
+PICTURE = outputs.text_with("a badge", "<svg", 'aria-label="lockstep: ')
+ENDPOINT = outputs.json_with("a badge's endpoint object", "schemaVersion", "label", "message")
 WIDTH, PADDING = 6.6, 12
 """Of a letter, of 11 px Verdana or the like; beside each text."""
 
@@ -23,6 +26,7 @@ def check(path: Path, names: Sequence[str]) -> None:
         raise LockstepError(f"--badge {path}: name a FILE.svg, or a FILE.json for shields.io's endpoint")
     if len(names) != 1:
         raise LockstepError(f"--badge {path}: a badge is of one backend; name one")
+    outputs.require(path, PICTURE if path.suffix == ".svg" else ENDPOINT)
 
 
 def write(path: Path, certificate: Certificate) -> None:

@@ -95,6 +95,8 @@ def _certificate(
     its_gpu: gpu.Gpu | None,
 ) -> Certificate:
     began, findings = time.perf_counter(), Findings()
+    # Of the source as it is now: files may change while it is measured.
+    made_of = conformance_hash(request.backend, request.device, request.tiers, request.steps, request.pairs)
     subject = Subject(request.backend, request.device, data, advance)
     dtypes: list[str] = []
     environment: dict[str, str] = {}
@@ -125,7 +127,7 @@ def _certificate(
         pairs=findings.pairs,
         environment=environment,
         versions=plugin.versions(request.device),
-        hash=conformance_hash(request.backend, request.device, request.tiers, request.steps, request.pairs),
+        hash=made_of,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - began, 1),
     )

@@ -15,13 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from lockstep import process, trained
+from lockstep import outputs, process, trained
 from lockstep.data import sources
 from lockstep.errors import LockstepError
 from lockstep.results import SCHEMA, write
 from lockstep.spec import Conv2D, Spec
 
 SUFFIXES = {"keras": ".keras", "torch": ".pt2", "npz": ".npz", "safetensors": ".safetensors"}
+HOLDS = {
+    "keras": "model.weights.h5",
+    "torch": "archive_format",
+    "npz": "description.npy",
+    "safetensors": '"description"',
+}
+"""What a file of the format has among its bytes, and a run's own files have not."""
 SCALE, SHIFT = "preprocessing/scale", "preprocessing/shift"
 
 
@@ -86,8 +93,11 @@ def export(folder: Path, to: str, path: Path | None = None) -> Path:
         raise LockstepError(f"--to {to}: unknown format; known: {', '.join(SUFFIXES)}")
     if path and path.suffix != SUFFIXES[to]:
         raise LockstepError(f"--out {path}: name a file that ends in {SUFFIXES[to]}, as those of {to} do")
+    outputs.require(path, outputs.text_with(f"an export to {to}", HOLDS[to]))
     network = read(folder)
-    path = path or Path("{experiment}-{backend}-seed-{seed}".format(**network.cell) + SUFFIXES[to])
+    if path is None:
+        path = Path("{experiment}-{backend}-seed-{seed}".format(**network.cell) + SUFFIXES[to])
+        outputs.require_new(path, "--out")
     process.hide_gpus()
     try:
         save = importlib.import_module(f"lockstep.export.{to}_file").save

@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # how numbers are written is known without pandas
 
 def build(results: Results) -> Path:
     """Write the tables, figures and index.html of results; returns the page's path."""
-    from lockstep.report import page  # the summary is printed without matplotlib
+    from lockstep import freshness
+    from lockstep.report import folder, page  # the summary is printed without matplotlib
 
-    return page.build(results)
+    with folder.held(results.config, freshness.known_report_hash(results.config)):
+        return page.build(results)

@@ -5,9 +5,9 @@ They are read as they are: `lockstep verify` may have run on another machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 from lockstep.config import Config
@@ -24,6 +24,7 @@ from lockstep.conformance.certificate import (
     read,
 )
 from lockstep.discovery import REFERENCE, find
+from lockstep.freshness import of_certificate, remark
 from lockstep.report import text
 from lockstep.report.runs import Side
 
@@ -44,6 +45,8 @@ class Certified:
     """{name of the file: its certificate}."""
     absent: dict[str, str]
     """{tier: why it has no verdict}, of those that were asked for or whose file is damaged."""
+    outdated: dict[str, str] = field(default_factory=dict)
+    """{tier: why its verdict is of another time}."""
 
     @cached_property
     def checks(self) -> list[Check]:
@@ -110,10 +113,12 @@ class Certified:
     @property
     def why_absent(self) -> list[str]:
         """["T5–T6: not measured yet: run snakemake"]"""
-        tiers: dict[str, list[str]] = {}
-        for tier, reason in self.absent.items():
-            tiers.setdefault(reason, []).append(tier)
-        return [f"{text.tiers(each)}: {reason}" for reason, each in tiers.items()]
+        return _by_reason(self.absent)
+
+    @property
+    def remarks(self) -> list[str]:
+        """On what is out of date, then on what is absent."""
+        return _by_reason(self.outdated) + self.why_absent
 
     @property
     def verdicts(self) -> str:
@@ -128,9 +133,9 @@ class Certified:
 
     @property
     def summary(self) -> str:
-        """Verdicts, the diagnosis, and what is absent."""
+        """Verdicts, the diagnosis, and what is absent or out of date."""
         cause = [str(self.diagnosis)] if self.diagnosis else []
-        return "; ".join([self.verdicts, *cause, *self.why_absent])
+        return "; ".join([self.verdicts, *cause, *self.remarks])
 
 
 def read_all(config: Config) -> list[Certified]:
@@ -152,6 +157,14 @@ def largest(checks: Iterable[Check]) -> float | None:
     return max((check.measured for check in checks if check.measured is not None), default=None)
 
 
+def _by_reason(reasons: Mapping[str, str]) -> list[str]:
+    """reasons: {tier: reason}"""
+    tiers: dict[str, list[str]] = {}
+    for tier, reason in reasons.items():
+        tiers.setdefault(reason, []).append(tier)
+    return [f"{text.tiers(each)}: {reason}" for reason, each in tiers.items()]
+
+
 def _own(name: str, certificate: Certificate) -> Iterator[Check]:
     return (check for check in certificate.checks if check.tier in FILES[name])
 
@@ -164,6 +177,7 @@ def _worst(checks: Iterable[Check]) -> str | None:
 def _read(config: Config, side: Side) -> Certified:
     certificates: dict[str, Certificate] = {}
     absent: dict[str, str] = {}
+    outdated: dict[str, str] = {}
     for name, tiers in FILES.items():
         wanted = asked(config, name)
         path = config.certificate(*side, name)
@@ -180,11 +194,13 @@ def _read(config: Config, side: Side) -> Certified:
             absent |= dict.fromkeys(wanted or tiers, other)
             continue
         certificates[name] = made
+        if why := remark(config, *side, partial(of_certificate, config, *side, name)):
+            outdated |= dict.fromkeys(made.tiers, why)
         with_verdict = {check.tier for check in _own(name, made)}
         for tier in wanted:
             if tier not in with_verdict:
                 absent[tier] = "not reached: a check before it failed" if tier in made.tiers else NOT_YET
-    return Certified(side, certificates, absent)
+    return Certified(side, certificates, absent, outdated)
 
 
 def _of_side(side: Side, path: Path) -> Certificate:

@@ -39,6 +39,8 @@ def citation(results: Results) -> Citation | None:
     software, config = _software(), results.config
     authors, title = _authors(software), f"{software['title']}. Runs of {config.path}"
     commits, harness = _distinct(runs, _commit), _distinct(runs, lambda p: p["identity"]["harness"])
+    projects = _distinct(runs, project)
+    apart = [f"git commit of the project {_listed(projects)}"] if set(projects) - {UNKNOWN} else []
     dates = _distinct(runs, lambda p: p["times"]["started"][:10])
     date = max((date for date in dates if date != UNKNOWN), default="")
     digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
@@ -46,7 +48,8 @@ def citation(results: Results) -> Citation | None:
     facts = [
         f"{text.count(len(runs), 'training run')} on {text.listed(list(sides))}",
         f"Lockstep {_listed(_distinct(runs, lambda p: p['machine']['lockstep']))}",
-        f"git commit {_listed(commits)}",
+        f"git commit of Lockstep {_listed(commits)}",
+        *apart,
         f"harness {_listed(harness)}",
         f"data {_listed(_distinct(runs, _data))}",
         f"config SHA-256 {digest}",
@@ -63,8 +66,8 @@ def citation(results: Results) -> Citation | None:
     return Citation(
         "\n".join([f"@misc{{{key},", *lines, "}"]),
         f"{text.listed(authors)}{f' ({date[:4]})' if date else ''}. {title}: {_short('; '.join(facts))}.",
-        _command(commits, config),
-        _remarks(commits, harness),
+        _command(commits, projects, config),
+        _remarks(commits, projects, harness),
     )
 
 
@@ -90,7 +93,17 @@ def _authors(software: dict[str, Any]) -> list[str]:
 
 
 def _commit(provenance: dict[str, Any]) -> str:
-    git = provenance["git"]
+    """Of Lockstep's own checkout; an installed one has none."""
+    return _said(provenance["git"])
+
+
+def project(provenance: dict[str, Any]) -> str:
+    """Of the repository that holds the config, if that is another than Lockstep's; else empty."""
+    git, other = provenance.get("git", {}), provenance.get("project", {})
+    return _said(other) if other.get("commit") not in (None, git.get("commit")) else ""
+
+
+def _said(git: dict[str, Any]) -> str:
     return f"{git['commit'] or UNKNOWN}{DIRTY if git['dirty'] else ''}"
 
 
@@ -129,26 +142,42 @@ def _listed(values: Counter[str]) -> str:
     return text.listed([f"{value} ({text.count(n, 'run')})" for value, n in values.items()])
 
 
-def _command(commits: Counter[str], config: Config) -> str:
-    """Of the commit that most runs share, and of the backends that were selected."""
-    commit = next(iter(commits)).removesuffix(DIRTY)
-    checkout = "" if commit == UNKNOWN else f"git checkout {commit} && "
+def _command(commits: Counter[str], projects: Counter[str], config: Config) -> str:
+    """Of the commits that most runs share, and of the backends that were selected."""
+    commit, apart = (next(iter(each)).removesuffix(DIRTY) for each in (commits, projects))
+    path, selected = shlex.quote(str(config.path)), shlex.quote(",".join(config.backends))
     whole = load(config.path).backends == config.backends
-    backends = "" if whole else f"BACKENDS={shlex.quote(','.join(config.backends))} "
-    return f"{checkout}CONFIG={shlex.quote(str(config.path))} {backends}make reproduce"
+    if apart != UNKNOWN:
+        backends = "" if whole else f" --config backends={selected}"
+        return (
+            f"git checkout {apart} && snakemake --snakefile LOCKSTEP/Snakefile --configfile {path}{backends}"
+        )
+    checkout = "" if commit == UNKNOWN else f"git checkout {commit} && "
+    backends = "" if whole else f"BACKENDS={selected} "
+    return f"{checkout}CONFIG={path} {backends}make reproduce"
 
 
-def _remarks(commits: Counter[str], harness: Counter[str]) -> list[str]:
+def _remarks(commits: Counter[str], projects: Counter[str], harness: Counter[str]) -> list[str]:
     remarks = []
+    if next(iter(projects)) != UNKNOWN:
+        commit = next(iter(commits)).removesuffix(DIRTY)
+        remarks.append(
+            "The command is run in the project; LOCKSTEP is a checkout of Lockstep"
+            + (" of the version above." if commit == UNKNOWN else f" at {commit}.")
+        )
     if len(commits) > 1:
         code = "the harness is the same at all of them" if len(harness) == 1 else "their harnesses differ"
         remarks.append(
             f"The runs are of several states of the code; {code}. The command names the commonest."
         )
-    if n := sum(runs for commit, runs in commits.items() if commit.endswith(DIRTY)):
-        remarks.append(
-            f"{text.count(n, 'run')} had uncommitted changes, which the command does not bring back."
-        )
+    for whose, found in (("", commits), (" in the project", projects)):
+        if n := sum(runs for commit, runs in found.items() if commit.endswith(DIRTY)):
+            remarks.append(
+                f"{text.count(n, 'run')} had uncommitted changes{whose}, "
+                "which the command does not bring back."
+            )
     if n := commits[UNKNOWN]:
-        remarks.append(f"{text.count(n, 'run')} had no git checkout: the harness alone names the code.")
+        remarks.append(
+            f"{text.count(n, 'run')} had no git checkout of Lockstep: version and harness name the code."
+        )
     return remarks

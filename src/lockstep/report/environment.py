@@ -12,7 +12,7 @@ from markupsafe import Markup
 from lockstep.data import store
 from lockstep.report import text, verdicts
 from lockstep.report.certificates import Certified
-from lockstep.report.cite import citation
+from lockstep.report.cite import citation, project
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.runs import Results, Run
 
@@ -67,6 +67,11 @@ def contents(results: Results, certified: Sequence[Certified]) -> dict[str, Any]
 
 def environment(results: Results) -> Grid:
     runs = [run for run in results.runs if run.has_results]
+    apart = (
+        [("git commit of the project", _distinct(runs, project))]
+        if any(project(run.provenance) for run in runs)
+        else []
+    )
     strong = Markup('<strong class="differs">{}</strong>')
     rows: list[tuple[str, str]] = [
         ("config", str(results.config.path)),
@@ -79,7 +84,8 @@ def environment(results: Results) -> Grid:
             "Python, Lockstep",
             _distinct(runs, lambda p: f"{p['machine']['python']}, {p['machine']['lockstep']}"),
         ),
-        ("git commit", _distinct(runs, _commit)),
+        ("git commit of Lockstep", _distinct(runs, _commit)),
+        *apart,
         ("harness source", _distinct(runs, lambda p: p["identity"]["harness"])),
     ]
     for side in results.sides:

@@ -40,7 +40,7 @@ def same_run(results: Results, certified: Sequence[Certified]) -> Finding:
     unsure = [results.label(each.side) for each in same if each.worst == "cannot tell"]
     absent: dict[str, list[str]] = {}
     for each in certified:
-        for why in each.why_absent:
+        for why in each.remarks:
             absent.setdefault(why, []).append(results.label(each.side))
     details = [f"{text.listed(names)}, {why}." for why, names in absent.items()]
     if unsure:

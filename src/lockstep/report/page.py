@@ -148,7 +148,7 @@ def _conformance(results: Results, certified: list[Certified]) -> dict[str, Any]
         "reference": REFERENCE,
         "paragraphs": paragraphs(results, certified),
         "certified": certified,
-        "missing": [(each.side, why) for each in certified for why in each.why_absent],
+        "missing": [(each.side, why) for each in certified for why in each.remarks],
         "overview": verdicts.overview(results, certified),
         "tiers": verdicts.tiers(certified),
         "details": [(each, verdicts.checks(each), verdicts.files(results, each)) for each in certified],

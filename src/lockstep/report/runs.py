@@ -1,7 +1,7 @@
 """What the cells of a config left on disk, and how each of them ended.
 
-Results may come from another machine: they are compared with the config's settings, never with the
-source code or the versions that happen to be here.
+Results may come from another machine.  Those of other settings than the config's are not shown; those of
+other source code or versions than are here are shown, and marked.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from lockstep.config import Cell, Config
 from lockstep.data import store
 from lockstep.discovery import find
 from lockstep.experiment import Experiment
+from lockstep.freshness import OUTDATED, of_cell, remark
 from lockstep.inside import Activity, looked_at
 from lockstep.results import SCHEMA
 from lockstep.training import Epoch
@@ -75,6 +76,11 @@ class Run:
     @property
     def usable(self) -> bool:
         return self.outcome == COMPLETED
+
+    @property
+    def outdated(self) -> bool:
+        """Whether its results are of other source, versions or data than are here."""
+        return OUTDATED in self.reason
 
     @property
     def has_results(self) -> bool:
@@ -135,7 +141,7 @@ class Results:
     @property
     def baseline(self) -> str:
         """What the others are compared with; a config may train it nowhere."""
-        return next(iter(self.config.experiments))
+        return self.config.baseline
 
     @cached_property
     def _groups(self) -> dict[tuple[str, Side], None]:
@@ -204,8 +210,10 @@ class Results:
 
     @property
     def first(self) -> Run | None:
-        """The completed run that stands for all in pictures: of the first experiment, backend and seed."""
-        return next((run for run in self.runs if run.usable and run.cell.name in self.experiments), None)
+        """The completed run that stands for all in pictures: the baseline's, of the first backend and seed,
+        or else that of the first experiment that has one."""
+        shown = [run for run in self.runs if run.usable and run.cell.name in self.experiments]
+        return min(shown, key=lambda run: run.cell.name != self.baseline, default=None)
 
 
 def by_seed(values: Mapping[Runs, float]) -> dict[int, float]:
@@ -240,7 +248,8 @@ def _read(config: Config, cell: Cell) -> Run:
         if provenance["identity"]["experiment"] != cell.experiment.settings:
             return Run(cell, folder, "stale", STALE)
         later = f"a later try failed: {failure['reason']}" if "reason" in failure else ""
-        reason = "; ".join(part for part in (metrics["reason"], later) if part)
+        stale = remark(config, cell.backend, cell.device, partial(of_cell, config, cell))
+        reason = "; ".join(part for part in (metrics["reason"], stale, later) if part)
         trace = failure.get("traceback", "")
         run = Run(cell, folder, metrics["outcome"], reason, trace, metrics, provenance)
         _check(run)

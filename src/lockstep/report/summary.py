@@ -7,8 +7,10 @@ from pathlib import Path
 from rich.table import Table
 
 from lockstep.console import Console
+from lockstep.freshness import known_report_hash
 from lockstep.report import text
 from lockstep.report.certificates import read_all
+from lockstep.report.folder import made_by
 from lockstep.report.runs import Results
 from lockstep.statistics import estimate
 
@@ -30,7 +32,13 @@ def show(results: Results, console: Console, bundle: Path | None = None) -> None
         console.print(f"  {results.label(each.side)}: {each.summary}")
     page = config.reports / "index.html"
     source = bundle or f"--config {config.path}"
-    hint = f"Report: {page}" if page.exists() else f"No report yet: lockstep report {source}"
+    current, made = known_report_hash(config), made_by(config.reports)
+    if not page.exists():
+        hint = f"No report yet: lockstep report {source}"
+    elif current in (None, made):
+        hint = f"Report: {page}"
+    else:
+        hint = f"Report, out of date: {page}; to build it anew: lockstep report {source}"
     console.print(hint)
 
 
@@ -45,13 +53,21 @@ def _accuracies(results: Results) -> Table:
             value = estimate(list(results.accuracies(name, side).values()))
             spread = f" ± {text.percent(value.sd)}" if value.n > 1 else ""
             shown = f"{text.percent(value.mean)}{spread}"
-            table.add_row("" if place else name, results.label(side), shown, str(value.n))
+            stale = sum(run.outdated for run in results.seeds(name, side).values())
+            seeds = f"{value.n}, {stale} stale" if stale else str(value.n)
+            table.add_row("" if place else name, results.label(side), shown, seeds)
     return table
 
 
 def _problems(results: Results) -> Table:
     table = Table(
-        "experiment", "backend", "seeds", "outcome", "reason", title="Not completed", title_justify="left"
+        "experiment",
+        "backend",
+        "seeds",
+        "outcome",
+        "reason",
+        title="Not completed, or stale",
+        title_justify="left",
     )
     for (name, side, outcome, reason, _), seeds in results.problems.items():
         table.add_row(name, results.label(side), ", ".join(map(str, seeds)), outcome, reason)

@@ -17,7 +17,7 @@ from lockstep import config as configs
 from lockstep.discovery import find
 from lockstep.speed import memory, sgemm
 from lockstep.speed.plugin import EPOCHS, FACTS, counting_cores
-from lockstep.speed.request import first, timed
+from lockstep.speed.request import timed
 from lockstep.speed.subject import BATCH_SIZES, BULK, Subject
 
 WARM = 3
@@ -34,7 +34,7 @@ def subject(pytestconfig: pytest.Config) -> Iterator[Subject]:
     option = pytestconfig.getoption
     config = configs.load(option("--config-of-runs"))
     experiment = timed(config, option("--threads"), option("--batch-size"))
-    wanted = configs.Cell(first(config), experiment, option("--backend"), option("--device"), 0)
+    wanted = configs.Cell(config.baseline, experiment, option("--backend"), option("--device"), 0)
     subject = Subject(wanted, option("--data"))
     pytestconfig.stash[FACTS]["memory"] = {"start_bytes": memory.peak()}
     yield subject
@@ -141,5 +141,5 @@ def test_accuracy(benchmark: BenchmarkFixture, subject: Subject, pytestconfig: p
     if not pytestconfig.getoption("--accuracy"):
         pytest.skip("as long as training itself: once is enough")
     config = configs.load(pytestconfig.getoption("--config-of-runs"))
-    whole = config.experiments[first(config)].data
+    whole = config.experiments[config.baseline].data
     benchmark.extra_info["learning"] = benchmark.pedantic(subject.learn, args=(whole,))

@@ -25,7 +25,7 @@ FACTS: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lockstep")
     group.addoption("--backend", help="the backend that is timed in this process")
-    group.addoption("--config-of-runs", type=Path, help="config file whose first experiment is timed")
+    group.addoption("--config-of-runs", type=Path, help="config file whose baseline is timed")
     group.addoption("--data", type=Path, help="folder of its decoded data source")
     group.addoption("--device", default="cpu")
     group.addoption("--threads", type=int, default=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from lockstep.config import Config
@@ -40,28 +41,25 @@ class Request:
 
     @property
     def name(self) -> str:
-        return first(self.config)
+        return self.config.baseline
 
     @property
     def switches(self) -> dict[str, str]:
         """{variable: value} of those set here that change how fast a backend is."""
         return {name: value for backend in self.backends for name, value in find(backend).switches.items()}
 
-    @property
+    @cached_property
     def hash(self) -> str:
+        """Of the source as it was when this was asked first: files may change while backends are timed."""
         scripts = peers.folder() if self.peers else None
         images = self.config.experiments[self.name].train_size
-        return speed_hash(self.experiment, images, self.backends, self.device, self.rounds, scripts)
-
-
-def first(config: Config) -> str:
-    """The name of the experiment that is timed."""
-    return next(iter(config.experiments))
+        timed = self.name, self.experiment
+        return speed_hash(*timed, images, self.backends, self.device, self.rounds, scripts)
 
 
 def timed(config: Config, threads: int, batch_size: int | None) -> Experiment:
-    """A config's first experiment as it is timed.  Raises LockstepError."""
-    experiment = config.experiments[first(config)]
+    """A config's baseline as it is timed.  Raises LockstepError."""
+    experiment = config.experiments[config.baseline]
     images = min(experiment.train_size, IMAGES)
     size = batch_size or experiment.training.batch_size
     if size > images:

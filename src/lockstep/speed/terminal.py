@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from lockstep import discovery
+from lockstep import discovery, outputs
 from lockstep.config import Config
 from lockstep.console import Console
 from lockstep.errors import LockstepError
@@ -18,6 +18,8 @@ from lockstep.results import write_json
 from lockstep.speed import rows
 from lockstep.speed.request import Request
 from lockstep.speed.timing import time
+
+KIND = outputs.json_with("what lockstep time writes", "hash", "rounds", "backends", "ratios")
 
 
 def request(

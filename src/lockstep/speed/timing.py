@@ -32,7 +32,7 @@ def time(request: Request, keep: Path | None, bar: Bar, say: Callable[[str], Non
 
     Raises LockstepError where nothing could be timed; of several, one that fails is left out and named.
     """
-    everyone = [Timed(name) for name in request.backends]
+    everyone, _ = [Timed(name) for name in request.backends], request.hash
     if request.peers:
         pairs = [(timed, Timed(timed.backend, peers.SCRIPTS.get(timed.backend))) for timed in everyone]
         everyone = [each for pair in pairs for each in dict.fromkeys(pair)]

@@ -16,7 +16,7 @@ from lockstep.results import read_npz
 
 @dataclass(frozen=True)
 class Model:
-    """A backend on a device.  `run` is the first completed seed of its first experiment."""
+    """A backend on a device.  `run` is its first completed seed of the baseline, or its first experiment."""
 
     results: Results
     side: Side
@@ -38,11 +38,13 @@ class Model:
 
     @property
     def experiment(self) -> str:
+        if self.results.baseline in self.experiments:
+            return self.results.baseline
         return self.experiments[0] if self.experiments else ""
 
     @property
     def runs(self) -> list[Run]:
-        """The completed seeds of its first experiment."""
+        """The completed seeds of that experiment."""
         return list(self.results.seeds(self.experiment, self.side).values())
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from lockstep.check.judge import Judgement
 from lockstep.discovery import REFERENCE
+from lockstep.freshness import OUTDATED
 from lockstep.report import text
 from lockstep.report.certificates import Certified
 from lockstep.report.environment import changed_images, doubts, one_origin, sameness
@@ -52,8 +53,13 @@ def _completed(results: Results) -> Checked:
     outcomes = Counter(run.outcome for run in results.runs)
     done, total = outcomes.pop(COMPLETED, 0), len(results.runs)
     rest = text.listed([f"{n} {outcome}" for outcome, n in outcomes.items()])
-    tone: Tone = "bad" if outcomes["failed"] or outcomes["stale"] else "unsure" if +outcomes else "good"
-    return Checked(tone, f"{done} of {total} training runs completed{f': {rest}' if +outcomes else ''}.")
+    outdated = sum(run.outdated for run in results.runs)
+    seen = f" {text.count(outdated, 'run')} of {total} {OUTDATED}." if outdated else ""
+    doubt = +outcomes or outdated
+    tone: Tone = "bad" if outcomes["failed"] or outcomes["stale"] else "unsure" if doubt else "good"
+    return Checked(
+        tone, f"{done} of {total} training runs completed{f': {rest}' if +outcomes else ''}.{seen}"
+    )
 
 
 def _origin(results: Results) -> Iterator[Checked]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lockstep.config_file import Attacks
+from lockstep.freshness import of_attack, remark
 from lockstep.report.runs import COMPLETED, Results, Run, Runs, Side, by_seed
 from lockstep.results import SCHEMA, read_npz
 from lockstep.statistics import Estimate, differences, estimate
@@ -77,8 +78,9 @@ class Robustness:
 
     @property
     def first(self) -> Attacked | None:
-        """The run that stands for all in pictures."""
-        return next((each for each in self.runs if each.usable), None)
+        """The run that stands for all in pictures: the baseline's, if there is one."""
+        shown = [each for each in self.runs if each.usable]
+        return min(shown, key=lambda each: each.run.cell.name != self.baseline, default=None)
 
     @property
     def images(self) -> int:
@@ -156,7 +158,9 @@ def _read(results: Results, settings: Attacks, run: Run) -> Attacked:
             return Attacked(run, folder, "stale", "attacked before its training run completed; run it again")
         reason = _reason(folder)
         later = f"a later try failed: {reason}" if reason else ""
-        return Attacked(run, folder, COMPLETED, later, _numbers(content), _classes(folder))
+        outdated = remark(results.config, *run.side, partial(of_attack, results.config, run.cell))
+        reason = "; ".join(filter(None, (outdated, later)))
+        return Attacked(run, folder, COMPLETED, reason, _numbers(content), _classes(folder))
     except Exception as error:  # whatever a damaged file leads to
         what = " ".join(f"{type(error).__name__} {error}".split())[:100]
         reason = f"damaged or incomplete results: {what}; delete {folder} and run snakemake"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lockstep.freshness import of_transfer, remark
 from lockstep.report import text
 from lockstep.report.pictures import cells_of
 from lockstep.report.robustness.attacked import Robustness
@@ -37,7 +39,7 @@ class Shown(NamedTuple):
 
 
 def read(robustness: Robustness) -> tuple[list[Shown], list[str]]:
-    """Pairs of the config's networks, and what is missing or damaged."""
+    """Pairs of the config's networks, and what is missing, damaged or out of date."""
     results, pairs, missing = robustness.results, [], []
     networks = networks_of(robustness)
     for side in dict.fromkeys(network.side for network in networks):
@@ -45,12 +47,16 @@ def read(robustness: Robustness) -> tuple[list[Shown], list[str]]:
         try:
             rows = [_shown(row) for row in json.loads(path.read_text())["rows"]]
         except FileNotFoundError:
-            missing.append(f"{results.label(side)}: no result yet")
+            missing.append(f"Not shown yet: {results.label(side)}: no result yet")
             continue
         except (OSError, ValueError, KeyError, TypeError):
-            missing.append(f"{results.label(side)}: damaged results; delete {path} and run snakemake")
+            missing.append(
+                f"Not shown yet: {results.label(side)}: damaged results; delete {path} and run snakemake"
+            )
             continue
         pairs += [row for row in rows if {row.crafted, row.shown} <= set(networks)]
+        if outdated := remark(results.config, *side, partial(of_transfer, results.config, *side)):
+            missing.append(f"Of {results.label(side)}: {outdated}")
     return pairs, missing
 
 
@@ -88,7 +94,7 @@ def sentences(robustness: Robustness) -> list[str]:
         ],
     }
     said = [f"{what}, accuracy is {_extent(values)}." for what, values in groups.items() if values]
-    said += [f"Not shown yet: {why}." for why in missing]
+    said += [f"{why}." for why in missing]
     return said
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from itertools import product
 from typing import Any
 
 from lockstep.config import Config
 from lockstep.errors import LockstepError
+from lockstep.freshness import of_speed, remark
 from lockstep.report.runs import Results
 from lockstep.report.speed.timings import RATE, Timing, Timings
 from lockstep.results import SCHEMA
-from lockstep.speed.request import first, of_config, timed
+from lockstep.speed.request import of_config, timed
 
 
 def read(results: Results) -> Timings | None:
@@ -43,7 +45,7 @@ def _read(config: Config, device: str, threads: int) -> Timing:
         )
     if other := _of_another_config(config, device, threads, content):
         return Timing(threads, path, reason=other, device=device)
-    return Timing(threads, path, content, remark=_remark(config, device, threads, content), device=device)
+    return Timing(threads, path, content, remark=_remark(config, device, threads), device=device)
 
 
 def _why_missing(config: Config, device: str, threads: int) -> str:
@@ -95,7 +97,7 @@ def _of_another_config(config: Config, device: str, threads: int, content: Mappi
     except LockstepError as error:
         return str(error)
     settings = (
-        ("experiment", content["experiment"], first(config)),
+        ("experiment", content["experiment"], config.baseline),
         ("device", content["device"], device),
         ("threads", content["threads"], threads),
         ("batch size", content["batch_size"], experiment.training.batch_size),
@@ -109,12 +111,12 @@ def _of_another_config(config: Config, device: str, threads: int, content: Mappi
     return ""
 
 
-def _remark(config: Config, device: str, threads: int, content: Mapping[str, Any]) -> str:
+def _remark(config: Config, device: str, threads: int) -> str:
     """Whether it would be timed anew here."""
     try:
         request = of_config(config, threads, device)
-        outdated = request is not None and request.hash != content["hash"]
     except LockstepError:  # what would be timed is not there: nothing to compare with
         return ""
-    what = "timed with other source, versions, backends or settings than are here now; snakemake times anew"
-    return what if outdated else ""
+    if request is None:
+        return ""
+    return remark(config, request.backends[0], device, partial(of_speed, config, request))
