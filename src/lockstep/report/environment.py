@@ -78,6 +78,11 @@ def environment(results: Results) -> Grid:
         ("seeds", ", ".join(map(str, results.config.seeds))),
         ("data", _distinct(runs, _data)),
         *((what, strong.format(line)) for what, line in doubts(results)),
+        *(
+            ("left out, or not applied", line)
+            for known in _sources(results)
+            if (line := store.remarks(known))
+        ),
         ("dtype, threads of a run", _distinct(runs, _training)),
         ("machine", _distinct(runs, _machine)),
         (
@@ -102,9 +107,14 @@ def _data(provenance: dict[str, Any]) -> str:
 
 def doubts(results: Results) -> Iterator[tuple[str, str]]:
     """What may be a mistake in the data: images that a source left out or has twice, names of classes."""
-    for setting in results.config.sources.values():
-        if known := store.about(results.config.data_path(setting)):
-            yield from store.doubts(known)
+    for known in _sources(results):
+        yield from store.doubts(known)
+
+
+def _sources(results: Results) -> Iterator[dict[str, Any]]:
+    """What source.json says, of those that are decoded."""
+    folders = map(results.config.data_path, results.config.sources.values())
+    return filter(None, map(store.about, folders))
 
 
 def _training(provenance: dict[str, Any]) -> str:
