@@ -108,9 +108,11 @@ def draw(spec: Spec, seed: int, crowded: bool = False) -> Problem:
     # Digits have an empty background, where the windows of a pool meet ties: half of the images have one.
     images[:, ::2, : -(-spec.input_shape[0] // 2)] = 0
     # Where targets do not sum to 1 exactly the frameworks' gradients differ, rightly.
+    shares = np.full(spec.output_shape[-1], 1 / spec.output_shape[-1])
+    size = (STEPS, BATCH, *spec.output_shape[:-1])
     rng = generator(seed, Stream.PROBLEM, tensor=next(tensors))
-    shares = rng.dirichlet(np.ones(spec.output_shape[-1]), (STEPS, BATCH, *spec.output_shape[:-1]))
-    targets = rng.multinomial(FINE, shares) / FINE
+    coarse, fine = rng.multinomial(64, shares, size), rng.multinomial(2**10, shares, size)
+    targets = (coarse * (2**14 - 2**4) + fine) / FINE
     masks = [dropout_masks(spec, seed, step, BATCH) for step in range(STEPS)]
     drawn = Problem(
         weights=weights,
