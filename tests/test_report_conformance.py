@@ -485,6 +485,17 @@ def test_divergence_says_what_it_shows(config: Config):
         assert part in drawn
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_default_has_long_runs_in_float64_and_no_band(config: Config):
+    save(config, *(certificate(backend, name) for backend in config.backends for name in ("quick", "travel")))
+    made = page(config)
+    assert "After 500 training steps the weights are still within 1.7e-15" in made.words
+    assert "How far it grows was not measured (T8)" in made.words
+    drawn = (config.reports / "figures/divergence.svg").read_text()
+    assert "limit in float64: 1e-12" in drawn
+    assert "moved by one ulp" not in drawn
+
+
 def test_averages_over_seeds(config: Config):
     save_all(config)
     made = page(config)

@@ -107,9 +107,9 @@ def _legends(axes: Axes, results: Results, sides: Sequence[Side], kinds: Sequenc
         Line2D([], [], color=GREY, linestyle=dashes, linewidth=1.6)
         for _, dashes in zip(kinds, cycle(STYLES), strict=False)
     ]
-    shade = [Patch(color=SHADE)] if ulp else []
+    shade = {"the reference against itself, one weight moved by one ulp": Patch(color=SHADE)} if ulp else {}
     axes.legend(
-        [*styles, *shade], [*kinds, "the reference against itself, one weight moved by one ulp"],
+        [*styles, *shade.values()], [*kinds, *shade],
         loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8.5,
     )  # fmt: skip
     figure = axes.get_figure()
