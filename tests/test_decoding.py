@@ -344,7 +344,7 @@ def test_what_is_no_regular_file_is_told_and_never_waited_for(tmp_path, monkeypa
             "a\0.png",
         ]
         found = Listing(str(tmp_path), ("a", "b"), names, np.zeros(len(names), np.uint8))
-        assert listing.sha256(found)
+        assert listing.sha256(listing.contents(found))
         (block,) = decode.blocks(found, SIZE, "grayscale", "none", None, Remarks())
     no_file = "not a regular file"
     assert dict(block.refused) == {
@@ -361,8 +361,8 @@ def test_what_is_no_regular_file_is_told_and_never_waited_for(tmp_path, monkeypa
 
 def test_names_that_no_terminal_shows_are_escaped():
     assert store.shown("plain é.png") == "plain é.png"
-    assert store.few([("a\nb.png", "why"), (os.fsdecode(b"\xff.png"), "why")]) == (
-        r"'a\nb.png' (why), '\udcff.png' (why)"
+    assert store.few([("a\nb.png", "why"), (os.fsdecode(b"\xff.png"), "how")]) == (
+        r"'a\nb.png' (why), '\udcff.png' (how)"
     )
 
 

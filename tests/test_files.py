@@ -385,7 +385,8 @@ def test_the_least_number_of_a_split_by_order_is_the_least(tmp_path, validation,
         return splits.absent(parts, labels, 1) is None
 
     assert [enough(images) for images in range(2, 3 * least)] == [n >= least for n in range(2, 3 * least)]
-    setting = directory(fill(tmp_path / "d", a=least - 1), split="first", validation=validation, test=test)
+    root = fill(tmp_path / "d", a=least - 1, b=least)
+    setting = directory(root, split="first", validation=validation, test=test)
     with pytest.raises(
         LockstepError, match=f"with split: first each class needs at least {least}: add images,"
     ):

@@ -114,7 +114,7 @@ def test_labels_are_stripped_and_those_of_no_class_refused_with_their_line(tmp_p
 
 @pytest.mark.parametrize(("name", "label"), [("0", "0.0"), ("Cat", "cat"), ("a b", "a  B"), ("1", "01")])
 def test_a_label_that_is_nearly_a_class_is_told_with_it(tmp_path, name, label):
-    found = listed(tmp_path, [name, label], [name])
+    found = listed(tmp_path, [name, label], [name, "other"])
     assert found.refused == (
         ("line 3: 1.png", f"unknown label {label!r}; write {name!r} if it is that class"),
     )
