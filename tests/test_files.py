@@ -794,7 +794,7 @@ def test_batches_come_from_the_map(tmp_path):
         (5, ": expected 'mnist-5k' or 'mnist', or keys with either directory or dataframe, not 5"),
         ({"directory": "d", "size": [1]}, ".size[1]: missing"),
         ({"directory": "d", "size": [0, 1]}, ".size[0]: expected greater than 0, not 0"),
-        ({"directory": "d", "classes": [0]}, ".classes[0]: expected a valid string, not 0"),
+        ({"directory": "d", "classes": [0]}, ".classes[0]: expected text, not 0; put it in quotes"),
         ({"directory": "d", "classes": ["a", "a"]}, ".classes: a class is listed twice; list each once"),
         ({"directory": "d", "color_mode": "grey"}, ".color_mode: expected 'grayscale' or 'rgb', not \"grey"),
         ({"directory": "d", "split": "frist"}, ".split: expected 'drawn', 'first' or 'subfolders', not"),
@@ -802,7 +802,7 @@ def test_batches_come_from_the_map(tmp_path):
         ({"directory": "d", "validation": 0}, ".validation: expected greater than 0, not 0"),
         ({"directory": "d", "validation": 0.9}, ": validation and test together must be less than 1"),
         ({"directory": "d", "split": "subfolders", "test": 0.1}, ": with split: subfolders the folders"),
-        ({"directory": ""}, ".directory: String should have at least 1 character"),
+        ({"directory": ""}, ".directory: expected text that is not empty, not"),
         ({"directory": "d", "duplicates": "drop"}, ".duplicates: expected 'warn', 'fail' or 'keep-together'"),
         (
             {"directory": "d", "duplicates": "keep-together", "split": "subfolders"},
