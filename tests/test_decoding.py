@@ -392,6 +392,7 @@ def test_what_a_folder_leaves_out_is_counted_and_said(tmp_path):
     (root / "b/bare").write_bytes(b"")
     (root / "loose.png").write_bytes(b"")
     (root / "b/more").symlink_to(root / "a")
+    (root / "c").symlink_to("a disk that is not there")
     setting = Directory(directory=str(root), size=SIZE)
     assert sources.find(setting).listing.names == [f"{name}/{n:03}.png" for name in "ab" for n in range(20)]
     about = sources.prepare(setting, tmp_path / "out")
@@ -405,6 +406,7 @@ def test_what_a_folder_leaves_out_is_counted_and_said(tmp_path):
         f"{out}other files (.webp)": [2, "b/one.webp"],
         f"{out}other files (no extension)": [1, "b/bare"],
         f"{out}linked folders": [1, "b/more"],
+        f"{out}links that lead nowhere": [1, "c"],
         f"{out}results and reports of Lockstep": [1, "results/mine"],
     }
     line = store.summary(tmp_path / "out").splitlines()[-1]
@@ -412,7 +414,13 @@ def test_what_a_folder_leaves_out_is_counted_and_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "test"), ("Train", "val", "test"), ("training", "validation", "x")]
+    "names",
+    [
+        ("train", "test"),
+        ("Train", "val", "test"),
+        ("training", "validation", "x"),
+        ("digits_test", "trainSet"),
+    ],
 )
 def test_parts_that_stand_where_classes_are_expected_are_asked_about(tmp_path, names):
     for name in names:
@@ -422,6 +430,14 @@ def test_parts_that_stand_where_classes_are_expected_are_asked_about(tmp_path, n
         Files(Directory(directory=str(tmp_path / "d"))).listing  # noqa: B018
     chosen = Directory(directory=str(tmp_path / "d"), classes=names)
     assert Files(chosen).classes == names, "who lists them means them"
+
+
+def test_parts_within_classes_are_asked_about(tmp_path):
+    for name in ("a/train", "a/test", "b/train", "b/test"):
+        fill(tmp_path / "d" / name, 5)
+    with pytest.raises(LockstepError, match=r"d/a: train, test look like the parts of a split, but would be"):
+        Files(Directory(directory=str(tmp_path / "d"))).listing  # noqa: B018
+    assert Files(Directory(directory=str(tmp_path / "d"), classes=("a", "b"))).listed == 20
 
 
 def test_a_folder_that_is_called_train_may_be_a_class(tmp_path):
@@ -438,7 +454,7 @@ def test_one_class_and_names_that_cannot_be_printed_are_refused(tmp_path):
     with pytest.raises(LockstepError, match=r"t.csv: only one class \('a'\)"):
         Files(Dataframe(dataframe=str(tmp_path / "t.csv"))).listing  # noqa: B018
     fill(tmp_path / "d/two\nlines", 5)
-    with pytest.raises(LockstepError, match=r"two\\nlines': a class's name must be text") as error:
+    with pytest.raises(LockstepError, match=r"d: the class 'two\\nlines' holds what cannot be") as error:
         Files(Directory(directory=str(tmp_path / "d"))).listing  # noqa: B018
     assert "\n" not in str(error.value)
 

@@ -269,15 +269,20 @@ def test_a_class_that_loses_too_many_images_is_an_error_even_when_skipping(tmp_p
         ({"directory": "nowhere"}, "nowhere: No such file or directory; name a folder that holds"),
         ({"directory": "empty"}, "empty: no folder in it; expected one for each class"),
         ({"directory": "hollow"}, r"hollow/b: a class folder without images \(.png"),
-        ({"directory": "good", "classes": ["a", "x"]}, "good/x: no such class folder; .*`classes`"),
+        ({"directory": "good", "classes": ["a", "x"]}, "good: no class folder 'x'; add it, or .*`classes`"),
         ({"directory": "good", "classes": ["a", "B"]}, "good: no class folder 'B'; if it is 'b', write that"),
         ({"directory": "few"}, "few: class 'b' has 2 images, none of .* needs at least 3: add"),
-        ({"directory": "good", "split": "subfolders"}, "good/train: No such file or directory; name"),
+        ({"directory": "good", "split": "subfolders"}, "good: split: subfolders expects train, .* has: a, b"),
+        ({"directory": "parts", "classes": ["a", "b"]}, "parts: no class .*: set split: subfolders"),
+        ({"directory": "short", "split": "subfolders"}, "short/test: no class folder 'b'; add it, or leave"),
         ({"directory": "parts", "split": "subfolders"}, "parts/test/new: no such class in parts/train"),
         ({"dataframe": "nowhere.csv"}, "nowhere.csv: No such file or directory; name a CSV file"),
         ({"dataframe": "t.csv"}, "t.csv: no column 'filename'; it has: 'file', 'class'; set x_col"),
         ({"dataframe": "t.csv", "x_col": "file", "y_col": "c"}, "t.csv: no column 'c'; .*; set y_col"),
-        ({"dataframe": "t.csv", "x_col": "file", "images": "away"}, "away: no such folder; name the one"),
+        (
+            {"dataframe": "t.csv", "x_col": "file", "images": "away"},
+            "away: no such folder; let `images` name",
+        ),
         ({"dataframe": "blank.csv"}, "blank.csv: empty; expected a line with the names"),
         ({"dataframe": "head.csv"}, "head.csv: no row has a label in column 'class'"),
         (
@@ -295,6 +300,7 @@ def test_a_structural_mistake_is_one_line_in_either_mode(tmp_path, monkeypatch, 
     fill(tmp_path / "hollow", a=3, b=0)
     for part, classes in {"train": "ab", "validation": "ab", "test": ["a", "b", "new"]}.items():
         fill(tmp_path / "parts" / part, **dict.fromkeys(classes, 1))
+        fill(tmp_path / "short" / part, **dict.fromkeys(classes[: 1 if part == "test" else 2], 1))
     table(tmp_path / "t.csv", [("a.png", "a")], ("file", "class"))
     table(tmp_path / "head.csv", [])
     (tmp_path / "blank.csv").write_text("")
@@ -796,6 +802,11 @@ def test_batches_come_from_the_map(tmp_path):
         ({"directory": "d", "size": [0, 1]}, ".size[0]: expected greater than 0, not 0"),
         ({"directory": "d", "classes": [0]}, ".classes[0]: expected text, not 0; put it in quotes"),
         ({"directory": "d", "classes": ["a", "a"]}, ".classes: a class is listed twice; list each once"),
+        ({"directory": "d", "classes": []}, ".classes: expected a list that is not empty, not []"),
+        ({"directory": "d", "classes": "ab"}, '.classes: expected a list, not "ab"'),
+        ({"directory": "d", "classes": ["a", "../b"]}, ".classes: '../b' is a path; name the folders that"),
+        ({"directory": "d", "classes": ["a", "."]}, ".classes: '.' is a path; name the folders that"),
+        ({"directory": "d", "size": [100000, 9]}, ".size[0]: expected less than or equal to 10000, not"),
         ({"directory": "d", "color_mode": "grey"}, ".color_mode: expected 'grayscale' or 'rgb', not \"grey"),
         ({"directory": "d", "split": "frist"}, ".split: expected 'drawn', 'first' or 'subfolders', not"),
         ({"dataframe": "d", "split": "subfolders"}, ".split: expected 'drawn' or 'first', not"),
