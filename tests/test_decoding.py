@@ -107,7 +107,8 @@ def test_more_than_eight_bits_are_refused_whatever_pillow_makes_of_them(tmp_path
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_tiff_of_more_bits_is_refused_in_either_byte_order(tmp_path, samples, bits, order):
     reason = decoded(tiff(samples, bits, order), tmp_path)[0]
-    known = {f"{bits} bits a channel, expected 8", "not an image in a known format"}  # 12 bits: grey alone
+    unknown = "not a whole PNG, JPEG, BMP, PPM or TIFF image"  # 12 bits: grey alone
+    known = {f"{bits} bits a channel, expected 8", unknown}
     assert isinstance(reason, str)
     assert reason in known
 
@@ -284,6 +285,28 @@ def test_whole_jpegs_of_every_kind_are_taken_as_pillow_reads_them(tmp_path, shap
         content = saved(pixels, "JPEG", mode, **how)
         found, _ = decoded(content + b"junk", tmp_path, mode="rgb", size=shape)
         assert np.array_equal(found, np.asarray(Image.open(BytesIO(content)).convert("RGB")))
+
+
+@pytest.mark.parametrize("palette", [[], [SHADES]], ids=["none", "of four colours"])
+def test_a_colour_that_is_not_in_the_palette_is_refused(tmp_path, palette):
+    content = png(8, 3, [bytes([0, 1, 2, 4])] * 6, *palette)
+    assert decoded(content, tmp_path)[0] == "damaged: a pixel's colour is not in its palette"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(saved(RAMP, "TIFF", compression=how)[:100] + bytes(60) + saved(RAMP, "TIFF", compression=how)[160:]
+          for how in ("tiff_lzw", "tiff_adobe_deflate")),
+        tiff(9, 8, "<"),
+        b"",
+        b"\x89PNG",
+    ],
+    ids=["lzw", "deflate", "nine channels", "empty", "a few bytes"],
+)  # fmt: skip
+def test_decoders_print_nothing(tmp_path, capfd, content):
+    assert isinstance(decoded(content, tmp_path, size=(28, 28), interpolation="nearest")[0], str)
+    assert capfd.readouterr() == ("", "")
 
 
 # What is neither damaged nor usable, and what is not applied.

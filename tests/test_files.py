@@ -192,8 +192,8 @@ def spoilt(tmp_path) -> Path:
 
 REASONS = {
     "a/b1 cut.png": "damaged: ",
-    "a/b2 empty.png": "not an image in a known format",
-    "a/b3 text.jpg": "not an image in a known format",
+    "a/b2 empty.png": "an empty file",
+    "a/b3 text.jpg": "not a whole PNG, JPEG, BMP, PPM or TIFF image",
     "a/b4 gone.png": "No such file or directory",
     "a/b5 deep.png": "16 bits a channel, expected 8",
     "b/size 1.png": "5x5 pixels, expected 6x4",
@@ -206,10 +206,10 @@ def test_what_cannot_be_used_fails_in_one_line_and_leaves_nothing(spoilt, tmp_pa
     with pytest.raises(LockstepError) as error:
         sources.prepare(directory(spoilt, interpolation="none"), folder)
     line = str(error.value)
-    unknown = "a/b2 empty.png and 1 more (not an image in a known format)"
-    assert line.startswith(f"{spoilt}: 7 of 27 images cannot be used: {unknown}, a/b1 cut.png (damaged: ")
+    first = "a/b1 cut.png (damaged: it ends too early), a/b2 empty.png (an empty file), "
+    assert line.startswith(f"{spoilt}: 7 of 27 images cannot be used: {first}")
     assert "b/size 2.png" not in line
-    assert line.endswith(" and 1 more; mend them, or set data.source.invalid: skip")
+    assert line.endswith(" and 2 more; mend them, or set data.source.invalid: skip")
     assert "\n" not in line
     assert not list(folder.iterdir())
 
@@ -219,8 +219,8 @@ def test_what_cannot_be_used_is_skipped_with_a_warning_and_recorded(spoilt, tmp_
     data = decoded(setting, tmp_path)
     warning = capsys.readouterr().err
     assert warning.count("\n") == 1
-    assert f"warning: 7 of 27 images of {sources.find(setting).name} were skipped: a/b2 empty" in warning
-    assert " a/b5 deep.png (16 bits a channel, expected 8), " in warning
+    assert f"warning: 7 of 27 images of {sources.find(setting).name} were skipped: a/b1 cut" in warning
+    assert " a/b5 deep.png (16 bits a channel, expected 8) and 2 more; see " in warning
     recorded = dict(data.about["skipped"])
     assert list(recorded) == list(REASONS)
     assert all(recorded[name].startswith(reason) for name, reason in REASONS.items())
@@ -234,9 +234,16 @@ def test_what_cannot_be_used_is_skipped_with_a_warning_and_recorded(spoilt, tmp_
 def test_rows_that_cannot_be_used(tmp_path, capsys):
     root = fill(tmp_path / "d", a=10, b=10)
     rows = [(f"{c}/{n:03}.png", c) for c in "ab" for n in range(10)]
-    bad = [("gone.png", "a"), ("a/001.png", "cat"), ("a/002.png", ""), ("", "a"), ("t.csv", "a")]
+    bad = [
+        ("gone.png", "a"),
+        ("a/001.png", "cat"),
+        ("a/002.png", ""),
+        ("", "a"),
+        ("t.csv", "a"),
+        (r"a\003.png", "a"),
+    ]
     path = table(root / "t.csv", [*bad, *rows])
-    with pytest.raises(LockstepError, match=r"5 of 25 images cannot be used: line 3: a/001.png \(unknown"):
+    with pytest.raises(LockstepError, match=r"6 of 26 images cannot be used: line 3: a/001.png \(unknown"):
         sources.prepare(dataframe(path, classes=["a", "b"]), tmp_path / "decoded")
     data = decoded(dataframe(path, classes=["a", "b"], invalid="skip"), tmp_path)
     assert dict(data.about["skipped"]) == {
@@ -244,7 +251,8 @@ def test_rows_that_cannot_be_used(tmp_path, capsys):
         "line 4: a/002.png": "no label",
         "line 5": "no file name",
         "line 6: t.csv": "its name ends in none of .png .jpg .jpeg .bmp .ppm .tif .tiff",
-        "gone.png": "No such file or directory",
+        "gone.png": f"no such file; `images` sets the folder, now {str(root)!r}"[:120],
+        r"a\003.png": r"no such file; write / for \ in its name",
     }
     assert len(data.images) == 20
 
@@ -254,7 +262,7 @@ def test_a_class_that_loses_too_many_images_is_an_error_even_when_skipping(tmp_p
     for path in sorted((root / "b").iterdir())[2:]:
         path.write_bytes(b"")
     cause = (
-        r"8 of 20 images cannot be used: b/002.png and 7 more \(not an image.*\); so class 'b' has 2 images"
+        r"8 of 20 images cannot be used: b/002.png and 7 more \(an empty file\); so class 'b' has 2 images"
     )
     with pytest.raises(
         LockstepError, match=rf"{cause}, none of them in the .* at least 3: mend those, or add"

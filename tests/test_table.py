@@ -140,7 +140,8 @@ def test_names_that_differ_only_by_how_they_are_written(alike):
     assert len({plain(name) for name in alike}) == 1
     (line, *_) = told({"name": "d", "classes": [*alike[:2], "other"], "made_of": {}})
     assert line == (
-        "classes of d differ only by case, spaces or the form of a letter or number, and are learnt as different ones: "
+        "classes of d differ only by case, spaces or the form of a letter or number, and are learnt "
+        "as different ones: "
         f"{alike[0]!r} and {seen(alike[1])}"
     )
 
