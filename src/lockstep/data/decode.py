@@ -188,7 +188,7 @@ def _reason(error: Exception, listing: Listing, name: str) -> str:
         folder = (
             "write / for \\ in its name"
             if "\\" in name
-            else f"`images` sets the folder, now {listing.root!r}"
+            else f"`images` sets the folder, now {listing.root or os.curdir!r}"
         )
         text = f"no such file; {folder}"
     elif isinstance(error, OSError) and error.strerror:
