@@ -872,7 +872,7 @@ def test_the_command_prepares_what_a_config_reads(tmp_path):
     first = lockstep()
     assert first.returncode == 0
     assert first.stderr.count("\n") == 1
-    assert first.stderr.startswith(f"warning: 1 of 41 images of {name} were skipped: a/zzz.png (not an")
+    assert first.stderr.startswith(f"warning: 1 of 41 images of {name} were skipped: a/zzz.png (an empty")
     assert first.stdout.startswith(
         f"{name}: 40 images of 2 classes ('a', 'b') in {tmp_path}/results/data/{name}"
     )
