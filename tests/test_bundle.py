@@ -243,7 +243,7 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
     "a list": (lambda c: c.update({"bundle.json": b"[]"}), "not a bundle"),
     "later": (lambda c: c.update({"bundle.json": b'{"schema": 2}'}), "schema 2, this Lockstep reads 1"),
     "without backends": (told(backends=None), "fake.zip: bundle.json: backends: missing"),
-    "numbers for names": (told(backends=[1]), r"bundle.json: backends\[0\]: expected a valid string, not 1"),
+    "numbers for names": (told(backends=[1]), r"bundle.json: backends\[0\]: expected text, not 1"),
     "paths for names": (told(backends=["../x"]), r"bundle.json: backends\[0\]: String should match"),
     "nothing of a file": (told(files={"config.yaml": 1}), r"bundle.json: files.config.yaml: "),
     "too long": (

@@ -80,8 +80,8 @@ def test_a_selection_outside_the_config_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("epochs: 5", "epochs: six", 'base.training.epochs: expected a valid integer, not "six"'),
-        ("epochs: 5", "epochs: true", "base.training.epochs: expected a valid integer, not true"),
+        ("epochs: 5", "epochs: six", 'base.training.epochs: expected a whole number, not "six"'),
+        ("epochs: 5", "epochs: true", "base.training.epochs: expected a whole number, not true"),
         ("epochs: 5", "epoch: 6", "base.training.epoch: unknown key (did you mean epochs?); allowed: epochs"),
         ("padding: valid", "padding: vlid", "base.model.padding: expected 'valid', 'same' or 'full'"),
         (
@@ -121,7 +121,7 @@ def test_a_selection_outside_the_config_is_refused(tmp_path):
         ("baseline: {}", "no: {}", ", line 30: not valid YAML: a key must be text"),
         ("baseline: {}", "1.5: {}", ", line 30: not valid YAML: a key must be text"),
         ("baseline: {}", "2024-01-01: {}", ", line 30: not valid YAML: a key must be text"),
-        ("epochs: 5", "epochs: 1:30", 'base.training.epochs: expected a valid integer, not "1:30"'),
+        ("epochs: 5", "epochs: 1:30", 'base.training.epochs: expected a whole number, not "1:30"'),
         ("results/default", "results/{x}", "results: "),
         ("seeds:", "baseline: plain\nseeds:", "baseline: 'plain' is not one of its experiments: baseline, "),
         ("seeds:", "baseline: ''\nseeds:", "baseline: '' is not one of its experiments: baseline, "),

@@ -107,7 +107,8 @@ def test_more_than_eight_bits_are_refused_whatever_pillow_makes_of_them(tmp_path
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_tiff_of_more_bits_is_refused_in_either_byte_order(tmp_path, samples, bits, order):
     reason = decoded(tiff(samples, bits, order), tmp_path)[0]
-    known = {f"{bits} bits a channel, expected 8", "not an image in a known format"}  # 12 bits: grey alone
+    unknown = "not a whole PNG, JPEG, BMP, PPM or TIFF image"  # 12 bits: grey alone
+    known = {f"{bits} bits a channel, expected 8", unknown}
     assert isinstance(reason, str)
     assert reason in known
 
@@ -286,6 +287,28 @@ def test_whole_jpegs_of_every_kind_are_taken_as_pillow_reads_them(tmp_path, shap
         assert np.array_equal(found, np.asarray(Image.open(BytesIO(content)).convert("RGB")))
 
 
+@pytest.mark.parametrize("palette", [[], [SHADES]], ids=["none", "of four colours"])
+def test_a_colour_that_is_not_in_the_palette_is_refused(tmp_path, palette):
+    content = png(8, 3, [bytes([0, 1, 2, 4])] * 6, *palette)
+    assert decoded(content, tmp_path)[0] == "damaged: a pixel's colour is not in its palette"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(saved(RAMP, "TIFF", compression=how)[:100] + bytes(60) + saved(RAMP, "TIFF", compression=how)[160:]
+          for how in ("tiff_lzw", "tiff_adobe_deflate")),
+        tiff(9, 8, "<"),
+        b"",
+        b"\x89PNG",
+    ],
+    ids=["lzw", "deflate", "nine channels", "empty", "a few bytes"],
+)  # fmt: skip
+def test_decoders_print_nothing(tmp_path, capfd, content):
+    assert isinstance(decoded(content, tmp_path, size=(28, 28), interpolation="nearest")[0], str)
+    assert capfd.readouterr() == ("", "")
+
+
 # What is neither damaged nor usable, and what is not applied.
 
 
@@ -344,7 +367,7 @@ def test_what_is_no_regular_file_is_told_and_never_waited_for(tmp_path, monkeypa
             "a\0.png",
         ]
         found = Listing(str(tmp_path), ("a", "b"), names, np.zeros(len(names), np.uint8))
-        assert listing.sha256(found)
+        assert listing.sha256(listing.contents(found))
         (block,) = decode.blocks(found, SIZE, "grayscale", "none", None, Remarks())
     no_file = "not a regular file"
     assert dict(block.refused) == {
@@ -361,8 +384,8 @@ def test_what_is_no_regular_file_is_told_and_never_waited_for(tmp_path, monkeypa
 
 def test_names_that_no_terminal_shows_are_escaped():
     assert store.shown("plain é.png") == "plain é.png"
-    assert store.few([("a\nb.png", "why"), (os.fsdecode(b"\xff.png"), "why")]) == (
-        r"'a\nb.png' (why), '\udcff.png' (why)"
+    assert store.few([("a\nb.png", "why"), (os.fsdecode(b"\xff.png"), "how")]) == (
+        r"'a\nb.png' (why), '\udcff.png' (how)"
     )
 
 
@@ -392,6 +415,7 @@ def test_what_a_folder_leaves_out_is_counted_and_said(tmp_path):
     (root / "b/bare").write_bytes(b"")
     (root / "loose.png").write_bytes(b"")
     (root / "b/more").symlink_to(root / "a")
+    (root / "c").symlink_to("a disk that is not there")
     setting = Directory(directory=str(root), size=SIZE)
     assert sources.find(setting).listing.names == [f"{name}/{n:03}.png" for name in "ab" for n in range(20)]
     about = sources.prepare(setting, tmp_path / "out")
@@ -405,6 +429,7 @@ def test_what_a_folder_leaves_out_is_counted_and_said(tmp_path):
         f"{out}other files (.webp)": [2, "b/one.webp"],
         f"{out}other files (no extension)": [1, "b/bare"],
         f"{out}linked folders": [1, "b/more"],
+        f"{out}links that lead nowhere": [1, "c"],
         f"{out}results and reports of Lockstep": [1, "results/mine"],
     }
     line = store.summary(tmp_path / "out").splitlines()[-1]
@@ -412,7 +437,13 @@ def test_what_a_folder_leaves_out_is_counted_and_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "test"), ("Train", "val", "test"), ("training", "validation", "x")]
+    "names",
+    [
+        ("train", "test"),
+        ("Train", "val", "test"),
+        ("training", "validation", "x"),
+        ("digits_test", "trainSet"),
+    ],
 )
 def test_parts_that_stand_where_classes_are_expected_are_asked_about(tmp_path, names):
     for name in names:
@@ -422,6 +453,14 @@ def test_parts_that_stand_where_classes_are_expected_are_asked_about(tmp_path, n
         Files(Directory(directory=str(tmp_path / "d"))).listing  # noqa: B018
     chosen = Directory(directory=str(tmp_path / "d"), classes=names)
     assert Files(chosen).classes == names, "who lists them means them"
+
+
+def test_parts_within_classes_are_asked_about(tmp_path):
+    for name in ("a/train", "a/test", "b/train", "b/test"):
+        fill(tmp_path / "d" / name, 5)
+    with pytest.raises(LockstepError, match=r"d/a: train, test look like the parts of a split, but would be"):
+        Files(Directory(directory=str(tmp_path / "d"))).listing  # noqa: B018
+    assert Files(Directory(directory=str(tmp_path / "d"), classes=("a", "b"))).listed == 20
 
 
 def test_a_folder_that_is_called_train_may_be_a_class(tmp_path):
@@ -438,7 +477,7 @@ def test_one_class_and_names_that_cannot_be_printed_are_refused(tmp_path):
     with pytest.raises(LockstepError, match=r"t.csv: only one class \('a'\)"):
         Files(Dataframe(dataframe=str(tmp_path / "t.csv"))).listing  # noqa: B018
     fill(tmp_path / "d/two\nlines", 5)
-    with pytest.raises(LockstepError, match=r"two\\nlines': a class's name must be text") as error:
+    with pytest.raises(LockstepError, match=r"d: the class 'two\\nlines' holds what cannot be") as error:
         Files(Directory(directory=str(tmp_path / "d"))).listing  # noqa: B018
     assert "\n" not in str(error.value)
 

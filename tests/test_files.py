@@ -192,8 +192,8 @@ def spoilt(tmp_path) -> Path:
 
 REASONS = {
     "a/b1 cut.png": "damaged: ",
-    "a/b2 empty.png": "not an image in a known format",
-    "a/b3 text.jpg": "not an image in a known format",
+    "a/b2 empty.png": "an empty file",
+    "a/b3 text.jpg": "not a whole PNG, JPEG, BMP, PPM or TIFF image",
     "a/b4 gone.png": "No such file or directory",
     "a/b5 deep.png": "16 bits a channel, expected 8",
     "b/size 1.png": "5x5 pixels, expected 6x4",
@@ -206,10 +206,10 @@ def test_what_cannot_be_used_fails_in_one_line_and_leaves_nothing(spoilt, tmp_pa
     with pytest.raises(LockstepError) as error:
         sources.prepare(directory(spoilt, interpolation="none"), folder)
     line = str(error.value)
-    unknown = "a/b2 empty.png and 1 more (not an image in a known format)"
-    assert line.startswith(f"{spoilt}: 7 of 27 images cannot be used: {unknown}, a/b1 cut.png (damaged: ")
+    first = "a/b1 cut.png (damaged: it ends too early), a/b2 empty.png (an empty file), "
+    assert line.startswith(f"{spoilt}: 7 of 27 images cannot be used: {first}")
     assert "b/size 2.png" not in line
-    assert line.endswith(" and 1 more; mend them, or set data.source.invalid: skip")
+    assert line.endswith(" and 2 more; mend them, or set data.source.invalid: skip")
     assert "\n" not in line
     assert not list(folder.iterdir())
 
@@ -219,8 +219,8 @@ def test_what_cannot_be_used_is_skipped_with_a_warning_and_recorded(spoilt, tmp_
     data = decoded(setting, tmp_path)
     warning = capsys.readouterr().err
     assert warning.count("\n") == 1
-    assert f"warning: 7 of 27 images of {sources.find(setting).name} were skipped: a/b2 empty" in warning
-    assert " a/b5 deep.png (16 bits a channel, expected 8), " in warning
+    assert f"warning: 7 of 27 images of {sources.find(setting).name} were skipped: a/b1 cut" in warning
+    assert " a/b5 deep.png (16 bits a channel, expected 8) and 2 more; see " in warning
     recorded = dict(data.about["skipped"])
     assert list(recorded) == list(REASONS)
     assert all(recorded[name].startswith(reason) for name, reason in REASONS.items())
@@ -234,9 +234,16 @@ def test_what_cannot_be_used_is_skipped_with_a_warning_and_recorded(spoilt, tmp_
 def test_rows_that_cannot_be_used(tmp_path, capsys):
     root = fill(tmp_path / "d", a=10, b=10)
     rows = [(f"{c}/{n:03}.png", c) for c in "ab" for n in range(10)]
-    bad = [("gone.png", "a"), ("a/001.png", "cat"), ("a/002.png", ""), ("", "a"), ("t.csv", "a")]
+    bad = [
+        ("gone.png", "a"),
+        ("a/001.png", "cat"),
+        ("a/002.png", ""),
+        ("", "a"),
+        ("t.csv", "a"),
+        (r"a\003.png", "a"),
+    ]
     path = table(root / "t.csv", [*bad, *rows])
-    with pytest.raises(LockstepError, match=r"5 of 25 images cannot be used: line 3: a/001.png \(unknown"):
+    with pytest.raises(LockstepError, match=r"6 of 26 images cannot be used: line 3: a/001.png \(unknown"):
         sources.prepare(dataframe(path, classes=["a", "b"]), tmp_path / "decoded")
     data = decoded(dataframe(path, classes=["a", "b"], invalid="skip"), tmp_path)
     assert dict(data.about["skipped"]) == {
@@ -244,7 +251,8 @@ def test_rows_that_cannot_be_used(tmp_path, capsys):
         "line 4: a/002.png": "no label",
         "line 5": "no file name",
         "line 6: t.csv": "its name ends in none of .png .jpg .jpeg .bmp .ppm .tif .tiff",
-        "gone.png": "No such file or directory",
+        "gone.png": f"no such file; `images` sets the folder, now {str(root)!r}"[:120],
+        r"a\003.png": r"no such file; write / for \ in its name",
     }
     assert len(data.images) == 20
 
@@ -254,7 +262,7 @@ def test_a_class_that_loses_too_many_images_is_an_error_even_when_skipping(tmp_p
     for path in sorted((root / "b").iterdir())[2:]:
         path.write_bytes(b"")
     cause = (
-        r"8 of 20 images cannot be used: b/002.png and 7 more \(not an image.*\); so class 'b' has 2 images"
+        r"8 of 20 images cannot be used: b/002.png and 7 more \(an empty file\); so class 'b' has 2 images"
     )
     with pytest.raises(
         LockstepError, match=rf"{cause}, none of them in the .* at least 3: mend those, or add"
@@ -269,15 +277,20 @@ def test_a_class_that_loses_too_many_images_is_an_error_even_when_skipping(tmp_p
         ({"directory": "nowhere"}, "nowhere: No such file or directory; name a folder that holds"),
         ({"directory": "empty"}, "empty: no folder in it; expected one for each class"),
         ({"directory": "hollow"}, r"hollow/b: a class folder without images \(.png"),
-        ({"directory": "good", "classes": ["a", "x"]}, "good/x: no such class folder; .*`classes`"),
+        ({"directory": "good", "classes": ["a", "x"]}, "good: no class folder 'x'; add it, or .*`classes`"),
         ({"directory": "good", "classes": ["a", "B"]}, "good: no class folder 'B'; if it is 'b', write that"),
         ({"directory": "few"}, "few: class 'b' has 2 images, none of .* needs at least 3: add"),
-        ({"directory": "good", "split": "subfolders"}, "good/train: No such file or directory; name"),
+        ({"directory": "good", "split": "subfolders"}, "good: split: subfolders expects train, .* has: a, b"),
+        ({"directory": "parts", "classes": ["a", "b"]}, "parts: no class .*: set split: subfolders"),
+        ({"directory": "short", "split": "subfolders"}, "short/test: no class folder 'b'; add it, or leave"),
         ({"directory": "parts", "split": "subfolders"}, "parts/test/new: no such class in parts/train"),
         ({"dataframe": "nowhere.csv"}, "nowhere.csv: No such file or directory; name a CSV file"),
         ({"dataframe": "t.csv"}, "t.csv: no column 'filename'; it has: 'file', 'class'; set x_col"),
         ({"dataframe": "t.csv", "x_col": "file", "y_col": "c"}, "t.csv: no column 'c'; .*; set y_col"),
-        ({"dataframe": "t.csv", "x_col": "file", "images": "away"}, "away: no such folder; name the one"),
+        (
+            {"dataframe": "t.csv", "x_col": "file", "images": "away"},
+            "away: no such folder; let `images` name",
+        ),
         ({"dataframe": "blank.csv"}, "blank.csv: empty; expected a line with the names"),
         ({"dataframe": "head.csv"}, "head.csv: no row has a label in column 'class'"),
         (
@@ -295,6 +308,7 @@ def test_a_structural_mistake_is_one_line_in_either_mode(tmp_path, monkeypatch, 
     fill(tmp_path / "hollow", a=3, b=0)
     for part, classes in {"train": "ab", "validation": "ab", "test": ["a", "b", "new"]}.items():
         fill(tmp_path / "parts" / part, **dict.fromkeys(classes, 1))
+        fill(tmp_path / "short" / part, **dict.fromkeys(classes[: 1 if part == "test" else 2], 1))
     table(tmp_path / "t.csv", [("a.png", "a")], ("file", "class"))
     table(tmp_path / "head.csv", [])
     (tmp_path / "blank.csv").write_text("")
@@ -385,7 +399,8 @@ def test_the_least_number_of_a_split_by_order_is_the_least(tmp_path, validation,
         return splits.absent(parts, labels, 1) is None
 
     assert [enough(images) for images in range(2, 3 * least)] == [n >= least for n in range(2, 3 * least)]
-    setting = directory(fill(tmp_path / "d", a=least - 1), split="first", validation=validation, test=test)
+    root = fill(tmp_path / "d", a=least - 1, b=least)
+    setting = directory(root, split="first", validation=validation, test=test)
     with pytest.raises(
         LockstepError, match=f"with split: first each class needs at least {least}: add images,"
     ):
@@ -793,15 +808,20 @@ def test_batches_come_from_the_map(tmp_path):
         (5, ": expected 'mnist-5k' or 'mnist', or keys with either directory or dataframe, not 5"),
         ({"directory": "d", "size": [1]}, ".size[1]: missing"),
         ({"directory": "d", "size": [0, 1]}, ".size[0]: expected greater than 0, not 0"),
-        ({"directory": "d", "classes": [0]}, ".classes[0]: expected a valid string, not 0"),
+        ({"directory": "d", "classes": [0]}, ".classes[0]: expected text, not 0; put it in quotes"),
         ({"directory": "d", "classes": ["a", "a"]}, ".classes: a class is listed twice; list each once"),
+        ({"directory": "d", "classes": []}, ".classes: expected a list that is not empty, not []"),
+        ({"directory": "d", "classes": "ab"}, '.classes: expected a list, not "ab"'),
+        ({"directory": "d", "classes": ["a", "../b"]}, ".classes: '../b' is a path; name the folders that"),
+        ({"directory": "d", "classes": ["a", "."]}, ".classes: '.' is a path; name the folders that"),
+        ({"directory": "d", "size": [100000, 9]}, ".size[0]: expected less than or equal to 10000, not"),
         ({"directory": "d", "color_mode": "grey"}, ".color_mode: expected 'grayscale' or 'rgb', not \"grey"),
         ({"directory": "d", "split": "frist"}, ".split: expected 'drawn', 'first' or 'subfolders', not"),
         ({"dataframe": "d", "split": "subfolders"}, ".split: expected 'drawn' or 'first', not"),
         ({"directory": "d", "validation": 0}, ".validation: expected greater than 0, not 0"),
         ({"directory": "d", "validation": 0.9}, ": validation and test together must be less than 1"),
         ({"directory": "d", "split": "subfolders", "test": 0.1}, ": with split: subfolders the folders"),
-        ({"directory": ""}, ".directory: String should have at least 1 character"),
+        ({"directory": ""}, ".directory: expected text that is not empty, not"),
         ({"directory": "d", "duplicates": "drop"}, ".duplicates: expected 'warn', 'fail' or 'keep-together'"),
         (
             {"directory": "d", "duplicates": "keep-together", "split": "subfolders"},
@@ -852,7 +872,7 @@ def test_the_command_prepares_what_a_config_reads(tmp_path):
     first = lockstep()
     assert first.returncode == 0
     assert first.stderr.count("\n") == 1
-    assert first.stderr.startswith(f"warning: 1 of 41 images of {name} were skipped: a/zzz.png (not an")
+    assert first.stderr.startswith(f"warning: 1 of 41 images of {name} were skipped: a/zzz.png (an empty")
     assert first.stdout.startswith(
         f"{name}: 40 images of 2 classes ('a', 'b') in {tmp_path}/results/data/{name}"
     )

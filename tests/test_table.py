@@ -9,7 +9,7 @@ import pytest
 
 from lockstep.data import table
 from lockstep.data.listing import EXTENSIONS, dataframe
-from lockstep.data.names import plain, told
+from lockstep.data.names import plain, seen, told
 from lockstep.errors import LockstepError
 
 QUOTE = "line {}: a quote that is not closed, or that does not stand at an end of its field"
@@ -112,9 +112,17 @@ def test_labels_are_stripped_and_those_of_no_class_refused_with_their_line(tmp_p
     assert meant.labels.tolist() == [0, 0, 2, 1, 1], "a class that is listed is one"
 
 
+@pytest.mark.parametrize("label", ["a\x1b[31m", "c\u200bat", "a\u00a0b"])
+def test_a_label_that_cannot_be_printed_is_refused(tmp_path, label):
+    with pytest.raises(
+        LockstepError, match=r"t.csv: the class '\w\\.*' holds what cannot be printed; rename"
+    ):
+        listed(tmp_path, ["x", label])
+
+
 @pytest.mark.parametrize(("name", "label"), [("0", "0.0"), ("Cat", "cat"), ("a b", "a  B"), ("1", "01")])
 def test_a_label_that_is_nearly_a_class_is_told_with_it(tmp_path, name, label):
-    found = listed(tmp_path, [name, label], [name])
+    found = listed(tmp_path, [name, label], [name, "other"])
     assert found.refused == (
         ("line 3: 1.png", f"unknown label {label!r}; write {name!r} if it is that class"),
     )
@@ -132,9 +140,14 @@ def test_names_that_differ_only_by_how_they_are_written(alike):
     assert len({plain(name) for name in alike}) == 1
     (line, *_) = told({"name": "d", "classes": [*alike[:2], "other"], "made_of": {}})
     assert line == (
-        "classes of d differ only by case, spaces or the form of a number, and are learnt as different ones: "
-        f"{alike[0]!r} and {alike[1]!r}"
+        "classes of d differ only by case, spaces or the form of a letter or number, and are learnt "
+        "as different ones: "
+        f"{alike[0]!r} and {seen(alike[1])}"
     )
+
+
+def test_names_that_look_alike_are_shown_so_that_they_differ():
+    assert [seen(name) for name in ("é", "e\u0301", "1 ")] == ["'é'", r"'e\u0301'", "'1 '"]
 
 
 def test_names_that_differ_are_not_doubted():

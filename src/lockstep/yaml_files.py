@@ -18,6 +18,16 @@ from lockstep.errors import LockstepError
 Model = TypeVar("Model", bound=BaseModel)
 Key = Sequence[str | int]
 
+EXPECTED = {
+    "string_type": "text",
+    "string_too_short": "text that is not empty",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "too_short": "a list that is not empty",
+}
+"""What pydantic's types of errors ask for, in words."""
 INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 
@@ -131,8 +141,13 @@ def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
         return f"unknown key{f' (did you mean {close[0]}?)' if close else ''}; allowed: {', '.join(allowed)}"
     if error["type"] == "union_tag_invalid":
         return f"unknown kind {error['ctx']['tag']!r}; allowed: {error['ctx']['expected_tags']}"
-    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    return f"{message}, not {json.dumps(error['input'], default=str)}"
+    message, given = error["msg"].removeprefix("Value error, "), error["input"]
+    if error["type"] == "value_error" and isinstance(given, dict):  # it says itself which keys are at odds
+        return message
+    wanted = EXPECTED.get(error["type"])
+    message = f"expected {wanted}" if wanted else message.replace("Input should be", "expected")
+    quotes = "; put it in quotes" if wanted == "text" and not isinstance(given, dict | list) else ""
+    return f"{message}, not {json.dumps(given, default=str)}{quotes}"
 
 
 def _allowed(model: type[BaseModel], loc: Key) -> list[str]:

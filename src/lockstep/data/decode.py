@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "PPM", "TIFF")
 PLAIN = {"1", "L", "P", "RGB", "CMYK", "YCbCr"}
 WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 OTHER_COLOURS = {"LAB", "HSV"}
+TIFF = b"II", b"MM"
+"""What one starts with."""
 ORIENTATION = 274
 """The EXIF tag; 1 is upright."""
 BITS, EXTRA_SAMPLES, SAMPLE_FORMAT = 258, 338, 339
@@ -66,7 +69,7 @@ def blocks(
                 except MemoryError:
                     raise
                 except Exception as error:  # Pillow raises many kinds for a damaged file
-                    refused.append((name, _reason(error)))
+                    refused.append((name, _reason(error, listing, name)))
                 else:
                     pixels.append(image)
                     kept.append(place)
@@ -84,12 +87,16 @@ def _reader(
     """
     from PIL import Image  # only sources on disk need it
 
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # `_reason` tells what it logs
     mode, shape = MODES[colour_mode], (size[1], size[0])
     resample = Image.Resampling.BILINEAR if interpolation == "bilinear" else Image.Resampling.NEAREST
 
     def read(path: str) -> tuple[bytes, list[str]]:
         content = content_of(path)
-        with formats.opened(content) as file:
+        if not content:
+            raise Unusable("an empty file")
+        quiet = _no_stderr() if content.startswith(TIFF) else contextlib.nullcontext()
+        with quiet, formats.opened(content) as file:
             image: Image.Image = Image.open(file, formats=FORMATS)
             if interpolation == "none" and image.size != shape:
                 raise Unusable(
@@ -108,6 +115,19 @@ def _reader(
     return read
 
 
+@contextlib.contextmanager
+def _no_stderr() -> Iterator[None]:
+    """libtiff writes lines of its own past Python; Pillow raises an error as well."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _check(image: Image.Image) -> None:
     """Raise Unusable for pixels that would become others: deeper ones, signed ones, other colours."""
     if image.format == "TIFF":
@@ -117,6 +137,10 @@ def _check(image: Image.Image) -> None:
             raise Unusable("signed or floating-point pixels, expected 0 to 255")
         if 0 in tags.get(EXTRA_SAMPLES, ()):
             raise Unusable(formats.UNKNOWN_CHANNEL)
+    if image.mode == "P" and image.format == "PNG":
+        colours = len(image.palette.palette) // 3 if image.palette else 0
+        if image.getextrema()[1] >= colours:  # type: ignore[operator]
+            raise Unusable("damaged: a pixel's colour is not in its palette")
     if image.mode in OTHER_COLOURS:
         raise Unusable(f"colours in {image.mode}, expected grey, RGB, CMYK or a palette; convert it")
     if image.mode not in PLAIN and image.mode not in WITH_ALPHA:
@@ -151,15 +175,22 @@ def _flattened(image: Image.Image, content: bytes, background: float | None) -> 
     return Image.alpha_composite(Image.new("RGBA", image.size, (grey, grey, grey, 255)), image)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, listing: Listing, name: str) -> str:
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, Unusable):
         text = str(error)
     elif isinstance(error, UnidentifiedImageError):
-        text = "not an image in a known format"
+        text = f"not a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image"
     elif isinstance(error, Image.DecompressionBombError):
         text = f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, too large; make it smaller"
+    elif isinstance(error, FileNotFoundError) and listing.table is not None:
+        folder = (
+            "write / for \\ in its name"
+            if "\\" in name
+            else f"`images` sets the folder, now {listing.root or os.curdir!r}"
+        )
+        text = f"no such file; {folder}"
     elif isinstance(error, OSError) and error.strerror:
         text = error.strerror
     else:

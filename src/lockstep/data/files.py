@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lockstep.data import copies, decode, listing, splits, store
 from lockstep.data.decode import CHANNELS, ColourMode, Interpolation
@@ -23,6 +23,7 @@ from lockstep.settings import Settings, WrittenOut
 
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 OnDisk = Annotated[Text, WrittenOut]
+Side = Annotated[int, Field(gt=0, le=10_000)]
 
 
 class ImageFiles(Settings):
@@ -31,7 +32,7 @@ class ImageFiles(Settings):
     classes: tuple[Text, ...] | None = Field(
         default=None, min_length=1, description="in the order of their numbers; default: all, sorted"
     )
-    size: tuple[PositiveInt, PositiveInt] = Field(default=(28, 28), description="height and width")
+    size: tuple[Side, Side] = Field(default=(28, 28), description="height and width")
     color_mode: ColourMode = "grayscale"
     interpolation: Interpolation = Field(
         default="none", description="how images of another size are resized; none: they are invalid"
@@ -84,6 +85,14 @@ class Directory(ImageFiles):
     split: Literal["drawn", "first", "subfolders"] = Field(
         default="drawn", description="subfolders: train, validation and test hold the folders of the classes"
     )
+
+    @field_validator("classes")
+    @classmethod
+    def _folders_of_the_directory(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in classes or ():
+            if "/" in name or name in (".", ".."):
+                raise ValueError(f"{name!r} is a path; name the folders that stand in the directory itself")
+        return classes
 
     @model_validator(mode="after")
     def _no_shares_of_subfolders(self) -> Directory:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from lockstep.data.names import Plain, is_missing, plain
-from lockstep.data.store import Refused, Remarks, shown
+from lockstep.data.names import Plain, is_missing, plain, seen
+from lockstep.data.store import Refused, Remarks
 from lockstep.data.table import read
 from lockstep.errors import LockstepError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
 PARTS = ("train", "validation", "test")
-TRAINING = {"train", "training"}
-VALIDATION = {"val", "valid", "validation", "dev"}
-TESTING = {"test", "testing"}
-"""What others call the same, in lower case."""
+TRAINING = {"train", "training", "trainset"}
+EVALUATION = {"val", "valid", "validation", "valset", "dev", "eval", "test", "testing", "testset"}
+"""Words in what others call the same, in lower case."""
+WORD = re.compile(r"[^\W\d_]+")
 SYSTEM = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 """Folders beside hidden ones that file managers and disks make: copies and thumbnails of images."""
 RESULTS = {
@@ -65,9 +66,14 @@ def directory(root: str, classes: Sequence[str] | None, subfolders: bool) -> Lis
     """
     remarks = Remarks()
     tops = [os.path.join(root, part) for part in PARTS] if subfolders else [root]
+    if subfolders and not set(PARTS) <= set(there := _folders(root, remarks)):
+        raise LockstepError(
+            f"{root}: split: subfolders expects {', '.join(PARTS)}; it has: {', '.join(there) or 'no folder'}"
+            "; rename them, or take images of one part for the one that is missing"
+        )
     known = [_folders(top, remarks) for top in tops]
     if subfolders:
-        for name in set(_folders(root, remarks)) - set(PARTS):
+        for name in sorted(set(there) - set(PARTS)):
             remarks.add("left out, folders that are no part", os.path.join(root, name))
     listed = classes is not None
     if classes is None:
@@ -77,23 +83,32 @@ def directory(root: str, classes: Sequence[str] | None, subfolders: bool) -> Lis
                 raise LockstepError(
                     f"{top}/{new[0]}: no such class in {tops[0]}; move it away or list `classes`"
                 )
-        _ask_about_parts(root, classes)
+        if named := _called_as_parts(classes):
+            raise LockstepError(
+                f"{root}: {named} look like the parts of a split, not like classes; set split: subfolders, "
+                f"for folders called {', '.join(PARTS)}, or list them in `classes`"
+            )
     for top, folders in zip(tops, known, strict=True):
         written = {plain(folder): folder for folder in folders}
         for name in classes:
-            if name not in folders and (near := written.get(plain(name))):
-                raise LockstepError(
-                    f"{top}: no class folder {name!r}; if it is {near!r}, write that in `classes`"
-                )
+            if name in folders or os.path.isdir(os.path.join(top, name)):
+                continue
+            if near := written.get(plain(name)):
+                advice = f"if it is {seen(near)}, write that in `classes`"
+            elif named := _called_as_parts(folders):
+                advice = f"{named} look like the parts of a split: set split: subfolders"
+            else:
+                advice = "add it, or leave it out of `classes`"
+            raise LockstepError(f"{top}: no class folder {seen(name)}; {advice}")
     found: dict[tuple[str, str], list[str]] = {}
     for top, folders in zip(tops, known, strict=True):
         for name in folders:
             if name not in classes:
                 remarks.add("left out, folders that are not in `classes`", os.path.join(top, name))
         for name in classes:
-            seen = remarks.get(OURS)
-            images = found[top, name] = _images(os.path.join(top, name), remarks)
-            if not images and (listed or remarks.get(OURS) == seen):
+            before = remarks.get(OURS)
+            images = found[top, name] = _images(os.path.join(top, name), remarks, listed)
+            if not images and (listed or remarks.get(OURS) == before):
                 raise LockstepError(
                     f"{os.path.join(top, name)}: a class folder without images ({' '.join(EXTENSIONS)}); "
                     "add some, move it away, or leave it out of `classes`"
@@ -101,7 +116,7 @@ def directory(root: str, classes: Sequence[str] | None, subfolders: bool) -> Lis
     classes = tuple(name for name in classes if any(found[top, name] for top in tops))
     if not classes:
         raise LockstepError(f"{tops[0]}: no folder in it; expected one for each class")
-    _require_two(tops[0], classes)
+    _require_classes(tops[0], classes)
     number = {name: label for label, name in enumerate(classes)}
     sizes = [(number[name], tops.index(top), len(images)) for (top, name), images in found.items() if images]
     labels, parts, counts = (np.array(column, int) for column in zip(*sizes, strict=True))
@@ -116,18 +131,17 @@ def directory(root: str, classes: Sequence[str] | None, subfolders: bool) -> Lis
     )
 
 
-def _ask_about_parts(root: str, classes: Sequence[str]) -> None:
-    """Raise LockstepError where folders are called as the parts of a data set are, not as classes."""
-    lower = {name.lower(): name for name in classes}
-    parts = [name for other, name in lower.items() if other in TRAINING | VALIDATION | TESTING]
-    if lower.keys() & TRAINING and lower.keys() & (VALIDATION | TESTING):
-        raise LockstepError(
-            f"{root}: {', '.join(parts)} look like the parts of a split, not like classes; set split: "
-            f"subfolders, for folders called {', '.join(PARTS)}, or list them in `classes`"
-        )
+def _called_as_parts(folders: Iterable[str]) -> str:
+    """Those that are called as the parts of a data set are; empty unless training is among several."""
+    words = {name: set(WORD.findall(name.lower())) for name in sorted(folders)}
+    training, others = ([name for name in words if words[name] & known] for known in (TRAINING, EVALUATION))
+    return ", ".join(dict.fromkeys([*training, *others])) if training and set(others) - set(training) else ""
 
 
-def _require_two(place: str, classes: Sequence[str]) -> None:
+def _require_classes(place: str, classes: Sequence[str]) -> None:
+    for name in classes:
+        if not name.isprintable():
+            raise LockstepError(f"{place}: the class {name!a} holds what cannot be printed; rename it")
     if len(classes) < 2:
         raise LockstepError(
             f"{place}: only one class ({classes[0]!r}); there is nothing to tell apart: expected two or more"
@@ -164,8 +178,10 @@ def dataframe(table: str, root: str | None, x_col: str, y_col: str, classes: Seq
             labels.append(number[label])
     folder = os.path.dirname(table) if root is None else root
     if folder and not os.path.isdir(folder):
-        raise LockstepError(f"{folder}: no such folder; name the one that holds the images of {table}")
-    _require_two(table, classes)
+        raise LockstepError(
+            f"{folder}: no such folder; let `images` name the folder that the file names in {table} are in"
+        )
+    _require_classes(table, classes)
     return Listing(
         folder, tuple(classes), names, _smallest(labels, classes), refused=tuple(refused), table=table
     )
@@ -234,14 +250,12 @@ def _folders(top: str, remarks: Remarks) -> list[str]:
     try:
         with os.scandir(top) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                if not entry.is_dir():
+                if not os.path.exists(entry.path):
+                    remarks.add("left out, links that lead nowhere", entry.path)
+                elif not entry.is_dir():
                     remarks.add("left out, files beside the class folders", entry.path)
                 elif what := _no_images_in(entry.path, entry.name):
                     remarks.add(what, entry.path)
-                elif not entry.name.isprintable():
-                    raise LockstepError(
-                        f"{shown(entry.path)}: a class's name must be text that can be printed; rename it"
-                    )
                 else:
                     found.append(entry.name)
     except OSError as error:
@@ -258,24 +272,30 @@ def _no_images_in(path: str, name: str) -> str:
         return "left out, hidden and system folders"
     if all(os.path.exists(os.path.join(path, part)) for part in REPORT):
         return OURS
-    for (
-        first,
-        rest,
-    ) in RESULTS.items():  # to look for the first part alone is cheap where there are many folders
+    for first, rest in RESULTS.items():  # the first part alone is quick to look for, in many folders
         if os.path.isdir(os.path.join(path, first)) and any(Path(path, first).glob(rest)):
             return OURS
     return ""
 
 
-def _images(folder: str, remarks: Remarks) -> list[str]:
-    """Paths of the images in a folder and below it: folder after folder, each sorted by name."""
+def _images(folder: str, remarks: Remarks, listed: bool) -> list[str]:
+    """Paths of the images in a folder and below it: folder after folder, each sorted by name.
+
+    listed: someone named the class.
+    """
 
     def stop(error: OSError) -> None:
-        reason = "no such class folder" if isinstance(error, FileNotFoundError) else error.strerror
-        raise LockstepError(f"{error.filename}: {reason}; make it readable, or leave it out of `classes`")
+        raise LockstepError(
+            f"{error.filename}: {error.strerror}; make it readable, or leave it out of `classes`"
+        )
 
     places = []
     for place, folders, names in os.walk(folder, onerror=stop):
+        if not listed and (named := _called_as_parts(folders)):
+            raise LockstepError(
+                f"{place}: {named} look like the parts of a split, but would be one class; put the class "
+                f"folders into {', '.join(PARTS)} and set split: subfolders, or list the classes in `classes`"
+            )
         places.append((place, names))
         for name in sorted(folders):
             path = os.path.join(place, name)

@@ -23,6 +23,11 @@ def plain(name: str) -> Plain:
     return Decimal(text) if NUMBER.fullmatch(text) else text
 
 
+def seen(name: str) -> str:
+    """In quotes.  A letter that is put together of several is escaped: it looks like the one that is not."""
+    return repr(name) if unicodedata.is_normalized("NFC", name) else ascii(name)
+
+
 def is_missing(label: str) -> bool:
     return label.strip().casefold() in MISSING
 
@@ -33,9 +38,9 @@ def told(about: Mapping[str, Any]) -> Iterator[str]:
     groups: dict[Plain, list[str]] = {}
     for name in classes:
         groups.setdefault(plain(name), []).append(name)
-    if alike := [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]:
+    if alike := [" and ".join(map(seen, group)) for group in groups.values() if len(group) > 1]:
         yield (
-            f"classes of {about['name']} differ only by case, spaces or the form of a number, "
+            f"classes of {about['name']} differ only by case, spaces or the form of a letter or number, "
             f"and are learnt as different ones: {listed(alike)}"
         )
     if spaced := [repr(name) for name in classes if name != name.strip()]:
