@@ -280,6 +280,8 @@ def test_the_proof_is_part_of_the_pipeline_and_being_out_of_step_a_result(house)
     write(house, {"tiny": {}}, tiers=["T1", "T5", "T6", "T7", "T8"])
     config = house / "config/config.yaml"
     config.write_text(config.read_text().replace("conformance:", "conformance:\n  steps: 2\n  pairs: 1"))
+    selected = ran(snakemake(house, "--dry-run", "--config", "backends=mutant"))
+    assert (selected["verify"], selected["reference"], selected["compare"]) == (1, 4, 4)
     assert snakemake(house).returncode == 0
     folder = house / "results/tiny/conformance"
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}
