@@ -59,11 +59,11 @@ try:
         for name in COMPARED
         if certificate.asked(CONFIG, name)
     ]
-    MADE = {
-        result.name: result for result in [*freshness.everything(CONFIG), *REFERRED]
-    }
+    WANTED = list(freshness.everything(CONFIG))
+    MADE = {result.name: result for result in [*WANTED, *REFERRED]}
     STAMPS = {name: freshness.stamp(CONFIG, result) for name, result in MADE.items()}
-    REPORT_STAMP = freshness.stamp(CONFIG, freshness.of_report(CONFIG))
+    REPORTED = freshness.of_report(CONFIG, WANTED)
+    REPORT_STAMP = freshness.stamp(CONFIG, REPORTED)
 except (LockstepError, OSError) as error:
     raise WorkflowError(one_line(error))
 
