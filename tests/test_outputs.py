@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +14,7 @@ import pytest
 from fake_results import Fake, project
 from typer.testing import CliRunner
 
-from lockstep import bundle
+from lockstep import bundle, outputs
 from lockstep.check import reference
 from lockstep.cli import app
 from lockstep.config import Config
@@ -30,6 +32,7 @@ base:
   training: {{epochs: 2}}
 experiments: {{plain: {{}}}}
 """
+NOT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="nothing is locked for root")
 CELL = "results/mine/cells/plain/alpha/cpu/seed-0"
 
 
@@ -76,6 +79,25 @@ def test_what_is_not_of_the_kind_is_not_overwritten(config: Config, command: str
     with pytest.raises(LockstepError, match=r"is there already|nothing is overwritten|a file; name a folder"):
         CliRunner().invoke(app, command.split(), catch_exceptions=False)
     assert files() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("results", "results: a folder; name a file"),
+        ("config.yaml/a.json", "Not a directory; name another"),
+        ("/proc/a.json", "cannot be written in /proc: "),
+        pytest.param("locked/new/a.json", "Permission denied", marks=NOT_ROOT),
+    ],
+)
+def test_where_nothing_can_be_written_is_told_before_the_work(config: Config, path: str, message: str):
+    Path("locked").mkdir(mode=0o500)
+    with pytest.raises(LockstepError, match=re.escape(message)):
+        outputs.require(Path(path), outputs.json_with("of a kind", "key"))
+
+
+def test_a_device_may_be_named():
+    outputs.require(Path("/dev/null"), outputs.json_with("of a kind", "key"))
 
 
 def made(config: Config) -> None:

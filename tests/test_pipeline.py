@@ -206,12 +206,18 @@ def test_results_that_become_stale_after_snakemake_made_them_are_made_again(hous
 def test_finished_runs_are_attacked_and_other_attacks_train_nothing_again(house):
     attacks = {"images": 10, "steps": 1, "eps": [0.1], "shown": 0.1}
     write(house, {"tiny": {}, "diverging": {"optimizer": {"learning_rate": 1e38}}}, attacks=attacks)
-    first = snakemake(house)
+    shutil.copytree(house / "backends/numpy", house / "backends/not-selected")
+    first = snakemake(house, "--config", "backends=numpy")
     assert (trained(first), first.stderr.count("rule attack:")) == (2, 2)
     found = house / "results/tiny/attacks/tiny/numpy/cpu/seed-0/attacks.json"
     assert json.loads(found.read_text())["measurements"]
     assert (house / "results/tiny/transfer/numpy/cpu.json").exists()
-    assert "Nothing to be done" in snakemake(house).stderr
+    for path in found.parents[4].parent.rglob("*"):  # copied without their times
+        path.touch()
+    assert "Nothing to be done" in snakemake(house, "--config", "backends=numpy").stderr
+    shutil.rmtree(house / "backends/not-selected")
+    (house / "results/tiny/transfer/numpy/cpu.json").unlink()
+    assert re.search(r"attacks +│ +2 │ +1 │", lockstep(house, "plan"))
     write(house, {"tiny": {}}, attacks=attacks | {"steps": 2})
     second = snakemake(house)
     assert (trained(second), second.stderr.count("rule attack:"), second.stderr.count("rule transfer:")) == (
@@ -280,6 +286,8 @@ def test_the_proof_is_part_of_the_pipeline_and_being_out_of_step_a_result(house)
     write(house, {"tiny": {}}, tiers=["T1", "T5", "T6", "T7", "T8"])
     config = house / "config/config.yaml"
     config.write_text(config.read_text().replace("conformance:", "conformance:\n  steps: 2\n  pairs: 1"))
+    selected = ran(snakemake(house, "--dry-run", "--config", "backends=mutant"))
+    assert (selected["verify"], selected["reference"], selected["compare"]) == (1, 4, 4)
     assert snakemake(house).returncode == 0
     folder = house / "results/tiny/conformance"
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}

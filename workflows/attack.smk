@@ -38,6 +38,7 @@ rule transfer:
     resources:
         gpu=gpus_of_cell,
         config=str(CONFIG.path),
+        backends=SELECTED,
     shell:
-        "lockstep transfer --config {resources.config:q} --backend {wildcards.backend:q}"
-        " --device {wildcards.device:q} > {log:q} 2>&1"
+        "lockstep transfer --config {resources.config:q} --backends {resources.backends:q}"
+        " --backend {wildcards.backend:q} --device {wildcards.device:q} > {log:q} 2>&1"

@@ -9,7 +9,7 @@ from lockstep import config as configs
 from lockstep import freshness
 from lockstep.attacks import robustness, transfer
 from lockstep.cell import OUTPUTS
-from lockstep.conformance.certificate import asked
+from lockstep.conformance import certificate
 from lockstep.data import store
 from lockstep.discovery import REFERENCE, find
 from lockstep.errors import LockstepError, one_line
@@ -38,6 +38,9 @@ def read_config():
     return configs.load(path, selected)
 
 
+# The certificates whose backend is compared with runs of the reference.
+COMPARED = [name for name in certificate.FILES if name != "quick"]
+
 try:
     CONFIG = read_config()
     reports.require_free(CONFIG, asked_for=False)
@@ -53,14 +56,14 @@ try:
     # What the reference does is also made for those that are compared with it, whoever was selected.
     REFERRED = [
         freshness.of_certificate(CONFIG, REFERENCE, "cpu", name)
-        for name in ("travel", "seeds", "attacks")
-        if asked(CONFIG, name)
+        for name in COMPARED
+        if certificate.asked(CONFIG, name)
     ]
-    MADE = {
-        result.name: result for result in [*freshness.everything(CONFIG), *REFERRED]
-    }
+    WANTED = list(freshness.everything(CONFIG))
+    MADE = {result.name: result for result in [*WANTED, *REFERRED]}
     STAMPS = {name: freshness.stamp(CONFIG, result) for name, result in MADE.items()}
-    REPORT_STAMP = freshness.stamp(CONFIG, freshness.of_report(CONFIG))
+    REPORTED = freshness.of_report(CONFIG, WANTED)
+    REPORT_STAMP = freshness.stamp(CONFIG, REPORTED)
 except (LockstepError, OSError) as error:
     raise WorkflowError(one_line(error))
 

@@ -27,7 +27,7 @@ rule verify:
     resources:
         gpu=gpus_of_cell,
     params:
-        tiers=",".join(asked(CONFIG, "quick")),
+        tiers=",".join(certificate.asked(CONFIG, "quick")),
     shell:
         "lockstep verify {wildcards.backend:q} --device {wildcards.device:q} --tier {params.tiers:q}"
         " --json {output:q} > {log:q} 2>&1 || test -s {output:q}"
@@ -42,7 +42,7 @@ rule reference:
     log:
         LOG / f"{REFERENCE}/cpu/{{name}}.log",
     wildcard_constraints:
-        name="travel|seeds|attacks|band",
+        name="|".join(COMPARED),
     conda:
         "envs/lockstep.yaml"
     threads: 2
@@ -65,7 +65,7 @@ rule compare:
     log:
         LOG / "{backend}/{device}/{name}.log",
     wildcard_constraints:
-        name="travel|seeds|attacks|band",
+        name="|".join(COMPARED),
     conda:
         "envs/lockstep.yaml"
     threads: 2

@@ -109,9 +109,11 @@ def of_speed(config: Config, timing: Request) -> Result:
     return Result(path.relative_to(config.results), outputs, made_timing(path), timing.hash)
 
 
-def of_report(config: Config) -> Result:
+def of_report(config: Config, results: Iterable[Result]) -> Result:
+    """results: `everything`."""
     outputs = (config.reports / "index.html",)
-    return Result(Path("reports/index"), outputs, reports.made_by(config.reports), report_hash(config))
+    current = report_hash(config, results)
+    return Result(Path("reports/index"), outputs, reports.made_by(config.reports), current)
 
 
 def attacked(config: Config) -> list[Cell]:
@@ -141,16 +143,16 @@ def certificates(config: Config) -> list[tuple[str, str, str]]:
     ]
 
 
-def report_hash(config: Config) -> str:
+def report_hash(config: Config, results: Iterable[Result]) -> str:
     """Of all that a report says: the config and the choice of backends, every result and whether it is up to
     date, the claims and their references, and the source that writes it."""
     sides = product(config.backends, config.devices)
-    files = chain([config.path, CLAIMS], sorted(REFERENCES.glob("*.json")), _told(config))
+    files = chain([config.path, CLAIMS], sorted(REFERENCES.glob("*.json")), _files_read(config))
     return digest(
         {
             "files": [(os.path.relpath(path), file_hash(path)) for path in files],
             "backends": list(config.backends),
-            "states": [(str(each.name), each.state) for each in everything(config)],
+            "states": [(str(each.name), each.state) for each in results],
             "unusable": [find(name).unusable(device) for name, device in sides],
             "source": folder_hash(Path(__file__).parent),
         }
@@ -162,7 +164,7 @@ def known_report_hash(config: Config) -> str | None:
     if config.bundle:
         return digest([config.bundle, *config.backends])
     try:
-        return report_hash(config)
+        return report_hash(config, everything(config))
     except (LockstepError, OSError):
         return None
 
@@ -180,7 +182,7 @@ def remark(config: Config, backend: str, device: str, get: Callable[[], Result])
         return ""
 
 
-def _told(config: Config) -> Iterator[Path]:
+def _files_read(config: Config) -> Iterator[Path]:
     """What a report reads of results, but for the arrays: those are other ones when these are."""
     for cell in config.cells():
         folder = config.folder(cell)

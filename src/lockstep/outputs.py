@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,19 +14,32 @@ Kind = tuple[str, Callable[[Path], bool]]
 
 
 def require(path: Path | None, kind: Kind) -> None:
-    """Raise LockstepError, before any work, unless a file may be written: it is not there, or is of the kind.
+    """Raise LockstepError, before any work, unless a file can and may be written: it is not there, of the
+    kind, or a device such as /dev/stdout.
 
     path: as somebody named it; None where nothing is asked for.
     """
-    if path is None or not path.exists():
+    if path is None:
         return
     called, is_one = kind
-    if not path.is_file():
-        raise LockstepError(f"{path}: not a file that can be written; name another")
-    if path.stat().st_size and not is_one(path):
+    if path.is_dir():
+        raise LockstepError(f"{path}: a folder; name a file")
+    if path.is_file() and path.stat().st_size and not is_one(path):
         raise LockstepError(
             f"{path}: is there already, and is not {called}; nothing is overwritten: name another"
         )
+    if path.is_file() or not path.exists():
+        _try(path)
+
+
+def _try(path: Path) -> None:
+    """Write nothing where the file would be: minutes of work are lost when that fails after them."""
+    place = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise LockstepError(f"{path}: cannot be written in {place}: {error.strerror}; name another") from None
 
 
 def require_new(path: Path, option: str) -> None:

@@ -81,15 +81,18 @@ def _attacks(config: Config, planned: Sequence[Planned], cores: int) -> list[Sta
     if not wanted or config.attacks is None:
         return []
     waiting = [cell for cell in wanted if freshness.of_attack(config, cell).state != "done"]
+    sides = freshness.transfers(config)
+    unshown = sum(freshness.of_transfer(config, *side).state != "done" for side in sides)
     speeds = _measured(config, [row.cell for row in planned])
-    seconds = 0.0
+    seconds = GUESS_START_SECONDS * unshown
     for cell in waiting:
         spec, threads = cell.experiment.spec, cell.experiment.training.threads
         strong = config.attacks.strong_of(cell.key)
         count = gradients(config.attacks, strong, spec.output_shape[-1])
         rate = speeds.get(cell.backend, GUESS_FLOPS_PER_SECOND * threads)
         seconds += (GUESS_START_SECONDS + 2 * spec.flops * count / rate) * min(threads, cores) / cores
-    return [Stage("attacks", len(wanted) - len(waiting), len(waiting), seconds / 60)]
+    to_do = len(waiting) + unshown
+    return [Stage("attacks", len(wanted) + len(sides) - to_do, to_do, seconds / 60)]
 
 
 def _speed(config: Config) -> list[Stage]:

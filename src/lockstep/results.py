@@ -21,7 +21,7 @@ def write(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
 
     What is there and no file, such as /dev/null or a pipe, is written to and stays what it is.
     """
-    if path.exists() and not path.is_file():
+    if path.exists() and (not path.is_file() or path.parent == Path("/dev")):  # /dev/stdout may be a file
         with path.open("wb") as device:
             save(device)
         return

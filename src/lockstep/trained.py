@@ -77,15 +77,15 @@ class Trained:
 
 def outcome(folder: Path) -> str:
     """How a cell ended.  Raises LockstepError where it has not."""
-    return _said(folder / "metrics.json", "outcome")
+    return _value(folder / "metrics.json", "outcome")
 
 
 def cell_hash(folder: Path) -> str:
     """Of the settings, code and versions that a finished cell was made by.  Raises LockstepError."""
-    return _said(folder / "provenance.json", "cell_hash")
+    return _value(folder / "provenance.json", "cell_hash")
 
 
-def _said(file: Path, key: str) -> str:
+def _value(file: Path, key: str) -> str:
     try:
         return str(json.loads(file.read_text())[key])
     except (OSError, ValueError, KeyError, TypeError):
@@ -124,11 +124,10 @@ def _in_results(folder: Path) -> Iterator[Path]:
     `cells`, and any other folder on the way, may be a link to another disk, where nothing of the rest is
     beside it.  So the path comes as it was given, then with one link after the other replaced by its target.
     """
-    here, there = (
-        Path(os.environ.get("PWD", "")),
-        Path.cwd(),
-    )  # a shell's keeps links
-    path = _without_dots((here if here.is_dir() and here.samefile(there) else there) / folder)
+    here, shell = Path.cwd(), Path(os.environ.get("PWD", ""))
+    if shell.is_dir() and shell.samefile(here):  # it keeps links
+        here = shell
+    path = _without_dots(here / folder)
     for _ in range(LINKS):
         if path.parts[-5:-4] == ("cells",):
             yield path

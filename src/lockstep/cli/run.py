@@ -104,12 +104,13 @@ def transfer(
     backend: Annotated[str, typer.Option(help="name of a backend")],
     device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
     config: ConfigOption = DEFAULT,
+    backends: BackendsOption = None,
 ) -> None:
     """Show one backend's networks the images that were attacked on every network, for the report."""
     from lockstep.attacks import transfer as attacks
-    from lockstep.config import load
+    from lockstep.config import load, selection
 
-    attacks.run(load(config), backend, device)
+    attacks.run(load(config, selection(backends)), backend, device)
 
 
 @app.command(rich_help_panel="run")

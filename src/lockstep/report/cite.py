@@ -94,16 +94,16 @@ def _authors(software: dict[str, Any]) -> list[str]:
 
 def _commit(provenance: dict[str, Any]) -> str:
     """Of Lockstep's own checkout; an installed one has none."""
-    return _said(provenance["git"])
+    return _commit_and_state(provenance["git"])
 
 
 def project(provenance: dict[str, Any]) -> str:
     """Of the repository that holds the config, if that is another than Lockstep's; else empty."""
     git, other = provenance.get("git", {}), provenance.get("project", {})
-    return _said(other) if other.get("commit") not in (None, git.get("commit")) else ""
+    return _commit_and_state(other) if other.get("commit") not in (None, git.get("commit")) else ""
 
 
-def _said(git: dict[str, Any]) -> str:
+def _commit_and_state(git: dict[str, Any]) -> str:
     return f"{git['commit'] or UNKNOWN}{DIRTY if git['dirty'] else ''}"
 
 
