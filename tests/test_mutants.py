@@ -71,7 +71,7 @@ MUTANTS = {
         "T2", "travel", ("Adam", FIRST_STEP), "multiplies the weights by 0.99999"
     ),
     "scales_of_the_first_call": Expected(
-        "T2", "travel", ("Adam", "travel, load with moments"), "the scales of an earlier call of its size"
+        "T2", "travel", ("Adam", "travel, load without moments"), "the scales of an earlier call of its size"
     ),
     "small_gradients_flushed": Expected(
         "T2", "Adam's moments", ("Adam", "moment m, first step"), "numbers of a gradient up to"
@@ -127,7 +127,7 @@ MUTANTS = {
         "T2", "Adam's moments", ("Adam", "moment m, three images"), "filled up with repeats of its images"
     ),
     "stale_moments": Expected(
-        "T2", "Adam's moments", ("Adam", "moment m, load without moments"), "must become zero"
+        "T2", "Adam's moments", ("train_steps", "training loss, load without moments"), "must become zero"
     ),
     "noise_is_kept": Expected(
         "T2", "travel", ("train_steps", "training loss, weight noise"), "applied to weights + noise"
@@ -154,6 +154,47 @@ MUTANTS = {
         ("logits", "logits, the first of two networks"),
         "do not have weights of their own",
     ),
+    "logits_written_over": Expected(
+        "T2",
+        "training loss",
+        ("train_steps", "training loss, load without moments"),
+        "the next call writes over",
+    ),
+    "logits_after_the_update": Expected(
+        "T2", "training loss", ("train_steps", "training loss, first step"), "the logits of after the update"
+    ),
+    "masks_of_the_first_call": Expected(
+        "T2",
+        "training loss",
+        ("train_steps", "training loss, load without moments"),
+        "the masks of an earlier call of its size",
+    ),
+    "weight_noise_of_the_first_call": Expected(
+        "T2",
+        "training loss",
+        ("train_steps", "training loss, load with moments"),
+        "the weight noise of an earlier call of its size",
+    ),
+    "one_image_loses_its_axis": Expected(
+        "T2", "logits", ("logits", "logits of 1 image, 1, after one image"), "shown 1 image at a time"
+    ),
+    "masks_of_the_first_chunk": Expected(
+        "T2",
+        "logits",
+        ("logits", "logits with dropout of 500 images, 1, after one image"),
+        "shown 500 images at a time",
+    ),
+    "images_known_by_address": Expected(
+        "T2", "logits", ("logits", "logits of 1 image, 2, after one image"), "in the same array before"
+    ),
+    "layers_in_alphabetical_order": Expected("T1", "logits", ("dense10", "output")),
+    "layers_alike_are_one": Expected("T1", "load, then dump", ("dense2", "output")),
+    "weights_as_they_lie_in_memory": Expected(
+        "T2", "training loss", ("train_steps", "training loss, load without moments"), "as they lie in memory"
+    ),
+    "moments_of_the_caller": Expected("T2", "load"),
+    "targets_changed": Expected("T2", "train_steps"),
+    "noise_twice": Expected("T1", "loss", ("the loss", "value with weight noise"), "noise is added twice"),
     "reduced_precision": Expected("T3", "logits", ("conv1", "output"), "TF32"),
     "moments_in_sixteen_bits": Expected("T4", "loss, nats, 100 steps"),
     "no_fence": Expected("T0", "work left after synchronize"),

@@ -17,13 +17,13 @@ ANSWER = "the answer"
 
 
 def array(call: str, value: Any, dtype: np.dtype[Any], what: str = ANSWER) -> np.ndarray:
-    """A NumPy array of the run's dtype; its shape is compared with the reference's."""
+    """A copy of a NumPy array of the run's dtype; its shape is compared with the reference's."""
     _there(call, value, what)
     if not isinstance(value, np.ndarray | np.generic):
         raise _wrong(call, f"{what} is a {_kind(value)}, a NumPy array is expected; convert it")
     if value.dtype != dtype:
         raise _wrong(call, f"{what} is {value.dtype}, this run is in {dtype}; nothing may change the dtype")
-    return np.asarray(value)
+    return np.array(value)
 
 
 def arrays(
@@ -39,13 +39,6 @@ def arrays(
         other = [f"{len(more)} are unknown, as {more[0]!r}"] if more else []
         raise _wrong(call, f"{what}: {' and '.join(known + other)}")
     return {name: array(call, each, dtype, f"{what}[{name!r}]") for name, each in value.items()}
-
-
-def unchanged(call: str, arrays: Tensors, before: Tensors, what: str) -> None:
-    """Arrays that were handed over stay as they were, whatever is trained later."""
-    for name, value in before.items():
-        if not np.array_equal(arrays[name], value, equal_nan=True):
-            raise _wrong(call, f"{what} ({name!r}) changed when training went on; copy it")
 
 
 def pair(call: str, value: Any, what: str) -> tuple[Any, Any]:

@@ -8,21 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from lockstep import discovery
 from lockstep.backend import Backend
 from lockstep.conformance import answers
-from lockstep.conformance.problem import CALLS, CROWDS, FIRST, LAST, STEPS, Problem, Tensors
+from lockstep.conformance.problem import (
+    CALLS,
+    CROWDS,
+    FIRST,
+    LAST,
+    WITH_MOMENTS,
+    WITHOUT_MOMENTS,
+    Call,
+    Problem,
+    Tensors,
+)
+from lockstep.conformance.watched import Watched
 from lockstep.conformance.worker import Make, Stop, stop
+from lockstep.evaluation import BATCH as EVALUATED
 from lockstep.evaluation import cross_entropy
 from lockstep.optimizer import Adam
 from lockstep.spec import Spec
 
 ADAM = Adam(learning_rate=1e-3)
-ROUNDS = {FIRST: 1, LAST: 2, "load": 3}
+ROUNDS = {FIRST: 1, LAST: 2, WITH_MOMENTS: 3}
 """{what the network is asked again after: the step whose images it is asked about}."""
 
 
@@ -48,11 +60,11 @@ def observe(
 
 
 def _parts(make: Make, spec: Spec, problem: Problem, adam: Adam, training: bool) -> Iterator[Tensors]:
-    backend = make(spec, adam)
+    backend = cast(Backend, Watched(make(spec, adam)))
     if problem.weights:  # a network without weights is used without `load`: `inside.functions`
         backend.load(problem.weights)
     state = _dump(backend, spec, problem)
-    yield {f"dump {name}": state[name].copy() for name in problem.weights}
+    yield {f"dump {name}": state[name] for name in problem.weights}
     for ask in _questions(spec).values():
         yield from ask(backend, spec, problem, 0)
     if training:
@@ -66,7 +78,7 @@ def _parts(make: Make, spec: Spec, problem: Problem, adam: Adam, training: bool)
     if training and problem.crowd:
         yield from _beside_another(make, backend, spec, problem, adam)
     backend.synchronize()
-    answers.texts("environment", type(backend).environment())
+    answers.texts("environment", backend.environment())
 
 
 def _dump(backend: Backend, spec: Spec, problem: Problem) -> Tensors:
@@ -129,20 +141,32 @@ def _vjp(
 
 def _asked_again(backend: Backend, spec: Spec, problem: Problem, step: int) -> Iterator[Tensors]:
     """The questions of before training, which leave weights and moments as they are."""
+    state = _dump(backend, spec, problem)
     for call, ask in _questions(spec).items():
-        before = {name: value.copy() for name, value in _dump(backend, spec, problem).items()}
         yield from ask(backend, spec, problem, step)
-        after = _dump(backend, spec, problem)
-        same = [np.isclose(after[name], value, 0, 0, equal_nan=True) for name, value in before.items()]
-        yield {f"change by {call}": np.array(1 - min(np.mean(each) for each in same))}
+        before, state = state, _dump(backend, spec, problem)
+        yield {f"change by {call}": np.array(max(_changed(before[name], state[name]) for name in state))}
+
+
+def _changed(before: np.ndarray, after: np.ndarray) -> float:
+    """The share of numbers that are others."""
+    return float(np.mean((after != before) & ~(np.isnan(after) & np.isnan(before))))
 
 
 def _crowds(backend: Backend, problem: Problem) -> Iterator[Tensors]:
-    """As many images at a time as an attack and an evaluation show, twice, without dropout."""
-    for place, images in enumerate(problem.crowd.get("images", ()), 1):
+    """As many images at a time as attacks and evaluations show; then others, in the same array."""
+    if not problem.crowd:
+        return
+    array = np.empty_like(problem.crowd["images"][0])
+    for place, images in enumerate(problem.crowd["images"], 1):
+        array[...] = images
         for size in CROWDS:
-            shown, which = images[:size], f"of {size} images, {place}"
+            shown, which = array[:size], f"of {size} image{'s' * (size > 1)}, {place}"
             yield {f"logits {which}": answers.array("logits", backend.logits(shown), images.dtype)}
+            if problem.masks and size == EVALUATED:  # as sampled subnetworks are
+                masks = {name: np.resize(m, (size, *m.shape[2:])) for name, m in problem.masks.items()}
+                logits = answers.array("logits", backend.logits(shown, masks), images.dtype)
+                yield {f"logits with dropout {which}": logits}
             logits, pull = _vjp(backend, shown, None)
             yield {f"logits of vjp {which}": logits}
             yield {f"input gradient {which}": pull(problem.crowd["cotangent"][:size])}
@@ -183,34 +207,34 @@ def trained(
 
     ask: what is asked of the network after the first call, the last one, and a `load`, named by it.
     """
-    given = {name: value.copy() for name, value in problem.weights.items()}
     backend.load(problem.weights)
-    state = _dump(backend, spec, problem)
     for name, call in problem.calls(adam):
-        taken, before = state, {name: value.copy() for name, value in state.items()}
-        yield {f"training loss: {name}": _losses(backend, call)}
-        answers.unchanged("load", problem.weights, given, "what it was given")
-        answers.unchanged("dump", taken, before, "what it gave")
+        yield {f"training loss: {name}": _losses([backend.train_steps(*call)], [call])}
         state = _dump(backend, spec, problem)
         yield _flat(name, state, problem)
         if name in ROUNDS:
             yield from ask(name)
-    _, first_step = next(problem.calls(adam))
-    backend.load(problem.weights)  # without moments: those that are there must become zero
-    backend.train_steps(*first_step)
-    yield _flat("load without moments", _dump(backend, spec, problem), problem)
-    backend.load(state)
-    yield from ask("load")
-    images, targets, masks, *_ = first_step
-    backend.train_steps(images, targets, masks, adam.scales(STEPS + 1, 1))
-    yield _flat("load with moments", _dump(backend, spec, problem), problem)
+    # Without moments, those that are there must become zero.  Arrays may lie in memory in any order.
+    loads = {
+        WITHOUT_MOMENTS: {name: np.asfortranarray(value) for name, value in problem.weights.items()},
+        WITH_MOMENTS: state,
+    }
+    for name, calls in problem.calls_after_load(adam).items():
+        backend.load(loads[name])
+        if name in ROUNDS:
+            yield from ask(name)
+        lazy = [backend.train_steps(*call) for call in calls]  # a run reads them one call later
+        yield {f"training loss: {name}": _losses(lazy, calls)}
+        yield _flat(name, _dump(backend, spec, problem), problem)
 
 
-def _losses(backend: Backend, call: tuple[Any, ...]) -> np.ndarray:
-    """Mean loss of each step, by the harness: float64 [K]."""
-    targets = call[1]
-    logits = answers.lazy("train_steps", backend.train_steps(*call), targets.shape)
-    return cross_entropy(logits, targets).mean(axis=-1)
+def _losses(lazy: list[object], calls: list[Call]) -> np.ndarray:
+    """Mean loss of each step, by the harness: float64 [steps]."""
+    losses = []
+    for logits, call in zip(lazy, calls, strict=True):
+        found = answers.lazy("train_steps", logits, call.targets.shape)
+        losses.append(cross_entropy(found, call.targets).mean(axis=-1))
+    return np.concatenate(losses)
 
 
 def _flat(name: str, state: Tensors, problem: Problem) -> Tensors:

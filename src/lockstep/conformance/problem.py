@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,10 @@ CALLS = {"first step": 1, "several steps": 15, "weight noise": 2, "three images"
 """Optimiser steps of the calls that a problem is trained with, in order."""
 FIRST, *_, LAST = CALLS
 STEPS = sum(CALLS.values())
-CROWDS = (100, EVALUATED)
-"""Images that an attack and an evaluation show at a time."""
+WITHOUT_MOMENTS, WITH_MOMENTS = "load without moments", "load with moments"
+"""What is loaded after these calls, and trained a little from."""
+CROWDS = (1, 100, EVALUATED)
+"""Images that are shown at a time: by the last batch of an attack, by an attack, and by an evaluation."""
 FINE = 2**20
 """Targets are multiples of 1 / FINE: they sum to 1 exactly, and no coarser number holds them."""
 FACTORS: dict[str, dict[str, float]] = {
@@ -35,6 +37,16 @@ FACTORS: dict[str, dict[str, float]] = {
 gradients and images leave the logits near 1, so that one thing is large at a time."""
 
 Tensors = dict[str, np.ndarray]
+
+
+class Call(NamedTuple):
+    """Arguments of `train_steps`."""
+
+    images: np.ndarray
+    targets: np.ndarray
+    masks: Tensors
+    scales: np.ndarray
+    weight_noise: Tensors | None = None
 
 
 @dataclass(frozen=True)
@@ -69,24 +81,29 @@ class Problem:
     def step_noise(self, step: int) -> Tensors:
         return {name: noise[step] for name, noise in self.weight_noise.items()}
 
-    def calls(self, adam: Adam) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """The calls of `train_steps` that CALLS names, with their arguments."""
+    def calls(self, adam: Adam) -> Iterator[tuple[str, Call]]:
+        """The calls of `train_steps` that CALLS names."""
         first = 0
         for name, count in CALLS.items():
+            noise = self.weight_noise if name == "weight noise" else None
             steps = slice(first, first + count)
-            images = slice(RAGGED.get(name, BATCH))
-            masks = {layer: mask[steps, images] for layer, mask in self.masks.items()}
-            yield (
-                name,
-                (
-                    self.images[steps, images],
-                    self.targets[steps, images],
-                    masks,
-                    adam.scales(first + 1, count),
-                    self.weight_noise if name == "weight noise" else None,
-                ),
-            )
+            yield name, self._call(steps, adam.scales(first + 1, count), noise, RAGGED.get(name, BATCH))
             first += count
+
+    def calls_after_load(self, adam: Adam) -> dict[str, list[Call]]:
+        """{what is loaded: calls}, shaped as earlier ones, of other contents: what is kept by shape shows."""
+        other = {name: draws[::-1] for name, draws in self.weight_noise.items()}
+        count = CALLS["weight noise"]
+        return {
+            WITHOUT_MOMENTS: [self._call(slice(k, k + 1), adam.scales(k, 1)) for k in (1, 2)],
+            WITH_MOMENTS: [self._call(slice(3, 3 + count), adam.scales(STEPS + 1, count), other)],
+        }
+
+    def _call(
+        self, steps: slice, scales: np.ndarray, noise: Tensors | None = None, images: int = BATCH
+    ) -> Call:
+        masks = {layer: mask[steps, :images] for layer, mask in self.masks.items()}
+        return Call(self.images[steps, :images], self.targets[steps, :images], masks, scales, noise)
 
 
 def draw(spec: Spec, seed: int, crowded: bool = False) -> Problem:

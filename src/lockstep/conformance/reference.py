@@ -11,12 +11,12 @@ import numpy as np
 from lockstep.conformance import digits
 from lockstep.conformance.observe import ADAM, observe
 from lockstep.conformance.problem import FACTORS, Problem, Tensors, draw, enlarged
-from lockstep.conformance.specs import CROWDED, LARGE, SPECS, TAPS, TRAINED
+from lockstep.conformance.specs import ALIKE, CROWDED, LARGE, SPECS, TAPS, TRAINED
 from lockstep.conformance.worker import Here
 from lockstep.discovery import REFERENCE
 
 SEED = 7
-ALL = SPECS | TAPS | LARGE
+ALL = SPECS | TAPS | ALIKE | LARGE
 NUMPY = Here(REFERENCE, "float64")
 
 

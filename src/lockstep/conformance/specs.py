@@ -85,6 +85,9 @@ TAPS = {
 }
 """Specs that end early or start late, for `logits` and `vjp`: feature maps and activation patterns."""
 
+ALIKE = {"layers alike": _spec((4,), *(Dense(units=4), Dropout(rate=0.1)) * 10, Dense(units=4))}
+"""Each layer has weights of its own, by its name: "dense10" comes after "dense2"."""
+
 LARGE = {
     "large logits": SPECS["no convolution"],
     "huge logits": SPECS["no convolution"],

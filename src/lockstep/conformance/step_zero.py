@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -78,7 +79,9 @@ def compare(subject: Subject, dtype: str, tiers: Sequence[str]) -> Found:
             with suppress(Stopped):  # a backend that cannot be asked for parts of a spec keeps its lines
                 diagnosis = _diagnose(subject, dtype, name, late[0], found.tensors, right)
         if found.stop:
-            end = stopped(found.stop, tiers[0], f" [spec {name!r}, {dtype}]")
+            trained = found.stop.call == "train_steps" or any(map(is_training, found.tensors))
+            tier = "T2" if trained and "T2" in tiers else tiers[0]
+            end = stopped(found.stop, tier, f" [spec {name!r}, {dtype}]")
             return Found([*lines.values(), end], diagnosis, stopped=True)
     return Found(list(lines.values()), diagnosis)
 
@@ -160,7 +163,7 @@ def _diagnose(
     exempt = COARSE_PIXELS if subject.allowance > 1 else 0.0
     place = localise(subject.worker(dtype), NUMPY, spec, problem, limit, exempt)
     if place is None:
-        cause = _of_the_whole(spec, quantity, measured, right, limit)
+        cause = _of_the_whole(spec, problem, quantity, measured, right, limit)
         if quantity.startswith("loss"):
             return Diagnosis(
                 spec=name, layer="the loss", quantity=quantity.replace("loss", "value"), cause=cause
@@ -170,7 +173,9 @@ def _diagnose(
     return Diagnosis(spec=name, layer=place.where, quantity=place.quantity, cause=cause)
 
 
-def _of_the_whole(spec: Spec, quantity: str, measured: Tensors, right: Tensors, limit: float) -> str:
+def _of_the_whole(
+    spec: Spec, problem: Problem, quantity: str, measured: Tensors, right: Tensors, limit: float
+) -> str:
     """The likeliest cause where every layer in its place is in step; each is ruled in by another quantity."""
 
     def right_is(other: str) -> bool:
@@ -191,7 +196,22 @@ def _of_the_whole(spec: Spec, quantity: str, measured: Tensors, right: Tensors, 
         case "loss" if all(right_is(name) for name in gradients):
             return "its gradients are in step: the number alone is not the mean cross-entropy in nats"
         case "loss with weight noise" if right_is("loss"):
-            return "noise is not added to the weights that the loss is taken at"
+            return _of_noise(spec, problem, float(measured[quantity]), limit)
+    return ""
+
+
+def _of_noise(spec: Spec, problem: Problem, measured: float, limit: float) -> str:
+    """What else than once the noise may have been added to the weights that a loss is taken at."""
+
+    def loss(make: Make, factor: float) -> float:
+        backend = make(spec, ADAM)
+        backend.load(problem.weights)
+        noise = {name: factor * draw for name, draw in problem.step_noise(0).items()}
+        return backend.loss_and_gradients(problem.images[0], problem.targets[0], None, noise)[0]
+
+    for text, factor in {"ignored": 0, "added twice": 2, "subtracted": -1}.items():
+        if abs(NUMPY.call(loss, factor) - measured) <= limit * abs(measured):
+            return f"weight noise is {text}"
     return ""
 
 
@@ -237,9 +257,12 @@ def _later_cause(spec: Spec, problem: Problem, quantity: str, measured: Tensors,
         # Rounds are far apart, so an answer of the old weights is one to all digits.
         if kind in old and distance_of(quantity, found, old[kind]) <= LIMITS["T2"]:
             return "it answers with the weights that were there before training: its first call keeps them"
-    if " images, " in kind:
-        count = kind.split(" of ")[-1].split(" images")[0]
-        return f"it answers otherwise when it is shown {count} images at a time"
+    if crowd := re.search(r" of (\d+ images?), (\d)$", kind):
+        if crowd[2] == "1":
+            return f"it answers otherwise when it is shown {crowd[1]} at a time"
+        before = f"{kind[:-1]}1: {stage}"
+        if distance_of(quantity, found, right[before]) <= LIMITS["T2"]:
+            return "it answers about what stood in the same array before: images must be read at each call"
     with_masks = MASKED.get(kind, "")
     if (
         spec.dropouts

@@ -14,7 +14,7 @@ from lockstep.backend import Backend
 from lockstep.conformance.distance import OF_TRAINING, distance
 from lockstep.conformance.mistakes import EXPLAINED, ratio
 from lockstep.conformance.observe import trained
-from lockstep.conformance.problem import FIRST, Problem, Tensors
+from lockstep.conformance.problem import FIRST, Call, Problem, Tensors
 from lockstep.conformance.worker import Make
 from lockstep.optimizer import Adam
 from lockstep.spec import Spec
@@ -36,8 +36,6 @@ def likeliest(
     found, expected = measured[quantity], right[quantity]
     if not np.isfinite(found).all():
         return "it has NaN or infinite values"
-    if (stage, kind) == (FIRST, OF_TRAINING[0]):
-        return "train_steps computes another forward pass than logits with masks"
     names = [f"{each}: {stage}" for each in OF_TRAINING if f"{each}: {stage}" in right]
     if not all(name in measured for name in names):
         return ""  # the backend stopped there
@@ -45,6 +43,8 @@ def likeliest(
         guess = _run(make, spec, problem, adam, parts, names[-1])
         if all(_explains(guess[name], measured[name], right[name]) for name in names):
             return text
+    if (stage, kind) == (FIRST, OF_TRAINING[0]):
+        return "train_steps returns other logits than `logits` does with masks"
     factor = ratio(found, expected)
     alike = _explains(expected * factor, found, expected)
     return f"all of it is {factor:.9g} times what it should be" if alike else ""
@@ -72,7 +72,8 @@ class Training:
         self.network, self.shapes = network, spec.weights
         self.b1, self.b2, self.eps, self.rate = adam.b1, adam.b2, adam.eps, adam.learning_rate
         self.m = self.v = {name: np.zeros(shape) for name, shape in self.shapes.items()}
-        self.scales_by_size: dict[tuple[Any, ...], np.ndarray] = {}
+        self.first_calls: dict[tuple[Any, ...], Call] = {}
+        self.places: dict[tuple[int, ...], np.ndarray] = {}
         self.images = self.largest_batch = 1
 
     def load(self, state: Tensors) -> None:
@@ -92,28 +93,30 @@ class Training:
         groups = {"": self.weights, "adam/m/": self.m, "adam/v/": self.v}
         return {prefix + name: value for prefix, group in groups.items() for name, value in group.items()}
 
-    def train_steps(
-        self,
-        images: np.ndarray,
-        targets: np.ndarray,
-        masks: Tensors,
-        scales: np.ndarray,
-        weight_noise: Tensors | None = None,
-    ) -> np.ndarray:
-        logits, scales = [], self.scales_of(scales, images, weight_noise)
+    def train_steps(self, *arguments: Any) -> np.ndarray:
+        logits, (images, targets, masks, scales, weight_noise) = [], self.given(Call(*arguments))
         for k in range(len(images)):
             noise = {name: draws[k] for name, draws in (weight_noise or {}).items()}
             step_masks = {name: mask[k] for name, mask in masks.items()}
             self.images = len(images[k])
             self.largest_batch = max(self.largest_batch, self.images)
             self.network.load(self.noisy(noise))
-            logits.append(self.network.logits(images[k], step_masks))
+            told = self.network.logits(images[k], step_masks)
             _, gradients = self.network.loss_and_gradients(*self.batch(images[k], targets[k], step_masks))
             self.step(gradients, *scales[k])
-        return np.stack(logits)
+            logits.append(self.told(told, images[k], step_masks))
+        return self.handed(np.stack(logits))
 
-    def scales_of(self, scales: np.ndarray, images: np.ndarray, noise: Tensors | None) -> np.ndarray:
-        return scales
+    def given(self, call: Call) -> Call:
+        return call
+
+    def told(self, logits: np.ndarray, images: np.ndarray, masks: Tensors) -> np.ndarray:
+        """Of a step, when it is done."""
+        return logits
+
+    def handed(self, logits: np.ndarray) -> np.ndarray:
+        """Of a call."""
+        return logits
 
     def noisy(self, noise: Tensors) -> Tensors:
         return {name: w + noise[name] if name in noise else w for name, w in self.weights.items()}
@@ -174,7 +177,8 @@ def _known(
         yield from _read_off(adam, problem, measured, right)
     yield from _constants(adam).items()
     yield from GRADIENTS.items()
-    yield from SCALES.items()
+    yield from ARGUMENTS.items()
+    yield from LOGITS.items()
     yield from _rounded(adam)
 
 
@@ -196,6 +200,10 @@ def _padded(run: Training, gradients: Tensors) -> Tensors:
     return {name: g * run.images / run.largest_batch for name, g in gradients.items()}
 
 
+def _noise_times(factor: float) -> Parts:
+    return {"noisy": lambda run, noise: Training.noisy(run, {name: factor * d for name, d in noise.items()})}
+
+
 def _noise_kept(run: Training, noise: Tensors) -> Tensors:
     run.weights = Training.noisy(run, noise)
     return run.weights
@@ -210,6 +218,15 @@ def _largest_in_v(run: Training, m: Tensors, v: Tensors) -> tuple[Tensors, Tenso
     return m, {name: np.maximum(run.v[name], value) for name, value in v.items()}
 
 
+def _whole_batches_alone(run: Training, gradients: Tensors, s1: float, s2: float) -> None:
+    if run.images == run.largest_batch:
+        Training.step(run, gradients, s1, s2)
+
+
+def _as_it_lies(run: Training, state: Tensors) -> None:
+    Training.load(run, {name: value.ravel(order="K").reshape(value.shape) for name, value in state.items()})
+
+
 GRADIENTS: dict[str, Parts] = {
     "each step applies the gradient of the step before": {"gradient": lambda run, g: run.before or g},
     "gradients add up from step to step: nothing sets them to zero": {"gradient": lambda run, g: run.total},
@@ -219,25 +236,64 @@ GRADIENTS: dict[str, Parts] = {
     },
     "a smaller batch is filled up with repeats of its images, which count in the mean": {"batch": _repeated},
     "a smaller batch is padded, and the mean is taken over the padding too": {"gradient": _padded},
+    "a smaller batch is left out": {"step": _whole_batches_alone},
 }
 NOISE: dict[str, Parts] = {
-    "weight noise is ignored": {"noisy": lambda run, noise: run.weights},
+    "weight noise is ignored": _noise_times(0),
+    "weight noise is added twice": _noise_times(2),
+    "weight noise is subtracted": _noise_times(-1),
     "the update is applied to weights + noise; it must be applied to the weights": {"noisy": _noise_kept},
 }
 LOADING: dict[str, Parts] = {
+    "load takes numbers as they lie in memory, which need not be row by row": {"load": _as_it_lies},
     "load keeps old moments: those that are absent must become zero": {"moments_of": _moments_kept},
     "dump or load loses Adam's moments": {"moments_of": lambda run, state: Training.moments_of(run, {})},
 }
-SCALES: dict[str, Parts] = {
-    "all steps of a call take the scales of its first": {
-        "scales_of": lambda run, scales, images, noise: np.tile(scales[:1], (len(scales), 1))
-    },
-    "a call takes the scales of an earlier call of its size": {
-        "scales_of": lambda run, scales, images, noise: run.scales_by_size.setdefault(
-            (images.shape, noise is None), scales
-        )
-    },
+
+
+def _earlier(*parts: str) -> Parts:
+    """A loop that keeps these arguments of a call for all later ones of its size."""
+
+    def given(run: Training, call: Call) -> Call:
+        first = run.first_calls.setdefault((call.images.shape, call.weight_noise is None), call)
+        return call._replace(**{part: getattr(first, part) for part in parts})
+
+    return {"given": given}
+
+
+def _scales_of(step: int) -> Parts:
+    return {"given": lambda run, call: call._replace(scales=call.scales[[step] * len(call.scales)])}
+
+
+ARGUMENTS: dict[str, Parts] = {
+    "all steps of a call take the scales of its first": _scales_of(0),
+    "all steps of a call take the scales of its last": _scales_of(-1),
     "the second scale is taken for 1": {"scale": lambda run, s1, s2: (s1, 1.0)},
+    **{
+        f"a call takes the {' and '.join(parts)} of an earlier call of its size": _earlier(*parts)
+        for parts in (("images",), ("targets",), ("masks",), ("scales",), ("images", "targets", "masks"))
+    },
+    "a call takes the weight noise of an earlier call of its size": _earlier("weight_noise"),
+}
+
+
+def _logits_after(run: Training, logits: np.ndarray, images: np.ndarray, masks: Tensors) -> np.ndarray:
+    run.network.load(run.weights)
+    return run.network.logits(images, masks)
+
+
+def _in_one_place(run: Training, logits: np.ndarray) -> np.ndarray:
+    place = run.places.setdefault(logits.shape, logits)
+    place[...] = logits
+    return place
+
+
+LOGITS: dict[str, Parts] = {
+    "the next call writes over the logits that train_steps returned": {"handed": _in_one_place},
+    "train_steps returns the logits of after the update; those of before it are due": {"told": _logits_after},
+    "train_steps returns logits without dropout; those with the step's masks are due": {
+        "told": lambda run, logits, images, masks: run.network.logits(images)
+    },
 }
 
 
