@@ -66,7 +66,9 @@ base:
 experiments:
   plain: {{}}
 """
-CLAIMS = "claims: [{kind: consistent, claim: \N{GREEK SMALL LETTER EPSILON} is small, catches: a large one}]\n"
+CLAIMS = (
+    "claims: [{kind: consistent, claim: \N{GREEK SMALL LETTER EPSILON} is small, catches: a large one}]\n"
+)
 
 
 @pytest.fixture
