@@ -41,7 +41,7 @@ def verify(
     from lockstep.conformance import badge, certificate, terminal
 
     know(config)
-    outputs.require(json_file, certificate.KIND)
+    outputs.require(json_file, terminal.KIND)
     if badge_file:
         badge.check(badge_file, names or [])
     requests = terminal.requests(names or [], every, device, tier, steps, pairs, out)

@@ -19,7 +19,6 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from lockstep import outputs
 from lockstep.config import Config
 from lockstep.config_file import TIERS, Tier
 from lockstep.results import SCHEMA, write_json
@@ -180,9 +179,6 @@ def write(path: Path, certificates: list[Certificate]) -> None:
         return {name: getattr(made, name) for name in FOLLOWS} | made.model_dump(mode="json")
 
     write_json(path, {"certificates": [told(made) for made in certificates]})
-
-
-KIND = outputs.json_with("a file of certificates", "schema", "certificates")
 
 
 def made_by(path: Path) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from lockstep import discovery
+from lockstep import discovery, outputs
 from lockstep.config_file import TIERS
 from lockstep.conformance.advice import next_step
 from lockstep.conformance.certificate import Certificate, Verdict
@@ -18,6 +18,7 @@ from lockstep.console import Console
 from lockstep.errors import LockstepError
 from lockstep.progress import counting
 
+KIND = outputs.json_with("a file of certificates", "schema", "certificates")
 COLOURS: dict[Verdict, str] = {
     "in step": "green",
     "out of step": "bold red",
