@@ -547,8 +547,8 @@ def test_the_two_pages_are_linked(config: Config):
 def test_a_certificate_of_other_source_is_marked(config: Config):
     save_all(config, alpha=[certificate("alpha", name, hash="another") for name in FILES])
     outdated = "stale: of other source, versions, data or settings than are here now; snakemake makes it anew"
-    assert f"alpha: in step in T0–T7; T0–T7: {outdated}\n" in shown(config)
-    assert f"T0–T7: {outdated}" in page(config).words
+    assert f"alpha: in step in T0–T8; T0–T8: {outdated}\n" in shown(config)
+    assert f"T0–T8: {outdated}" in page(config).words
     assert "stale:" not in shown(replace(config, bundle="a bundle of another machine"))
 
 

@@ -92,7 +92,8 @@ class Problem:
 
     def calls_after_load(self, adam: Adam) -> dict[str, list[Call]]:
         """{what is loaded: calls}, shaped as earlier ones, of other contents: what is kept by shape shows."""
-        other = {name: draws[::-1] for name, draws in self.weight_noise.items()}
+        # Copies: the harness hands over no array that lies backwards in memory.
+        other = {name: draws[::-1].copy() for name, draws in self.weight_noise.items()}
         count = CALLS["weight noise"]
         return {
             WITHOUT_MOMENTS: [self._call(slice(k, k + 1), adam.scales(k, 1)) for k in (1, 2)],

@@ -30,6 +30,7 @@ from lockstep.report.runs import Side
 
 NOT_MEASURED, NOT_ASKED = "not measured", "not asked for"
 NOT_YET = "not measured yet: run snakemake"
+LEFT = "left from before: the config does not ask for it"
 FLOAT64, SAME_RUN = ("T1", "T2", "T5"), ("T1", "T2", "T3", "T4", "T5", "T8")
 """Tiers of float64; those that compare one run with the reference's."""
 ONE_ULP = "one ulp"
@@ -195,7 +196,7 @@ def _read(config: Config, side: Side) -> Certified:
             continue
         certificates[name] = made
         if why := remark(config, *side, partial(of_certificate, config, *side, name)):
-            outdated |= dict.fromkeys(made.tiers, why)
+            outdated |= dict.fromkeys((tier for tier in made.tiers if tier in tiers), why if wanted else LEFT)
         with_verdict = {check.tier for check in _own(name, made)}
         for tier in wanted:
             if tier not in with_verdict:
