@@ -122,7 +122,7 @@ def test_a_run_of_other_source_is_shown_and_marked(fake: Fake, tmp_path: Path):
     said = trust.card(results, [], None, None).checks[0].sentence
     assert "2 of 18 training runs completed: 10 missing and 6 not installed. 1 run of 18 stale: of" in said
     (tmp_path / "claims.yaml").write_text(
-        "claims:\n  - {kind: consistent, claim: Metrics are what the logits say}\n"
+        "claims:\n  - {kind: consistent, claim: Metrics are what the logits say, catches: others}\n"
     )
     (note,) = judge(results, tmp_path / "claims.yaml").notes[-1:]
     assert note.startswith("Judged too: plain/alpha/cpu/seed-1, stale: of other source")

@@ -17,7 +17,8 @@ from lockstep import config as configs
 from lockstep import discovery, switches
 from lockstep.conformance.worker import Worker
 from lockstep.data.draws import initial_weights
-from lockstep.identity import attack_hash, cell_hash, conformance_hash
+from lockstep.freshness import of_attack
+from lockstep.identity import cell_hash, conformance_hash
 from lockstep.optimizer import Adam
 from lockstep.spec import Activation, Conv2D, Dense, Flatten, MaxPool, Spec
 from lockstep.speed.request import of_config
@@ -121,7 +122,7 @@ def test_what_chooses_kernels_makes_another_run_certificate_and_timing(name, mon
         timing = of_config(config, 1)
         assert timing
         proof = conformance_hash(cell.backend, "cpu", ("T1",), 1, 1)
-        return [cell_hash(cell), proof, timing.hash, attack_hash(cell, config.attacks)]
+        return [cell_hash(cell), proof, timing.hash, of_attack(config, cell).current]
 
     monkeypatch.delenv(name, raising=False)
     without = hashes()
