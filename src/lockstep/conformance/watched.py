@@ -20,8 +20,8 @@ Copies = list[tuple[str, np.ndarray, np.ndarray]]
 class Watched:
     """A backend whose arrays are compared with copies of them.
 
-    Arguments after the call; answers, and what `load` was given, after the next call of the same method.
-    What `train_steps` gives is lazy, no arrays yet.  Raises Stopped, by the method's name.
+    Arguments after the call; what `load` was given, after every call; answers, after the next call of the
+    same method.  What `train_steps` gives is lazy, no arrays yet.  Raises Stopped, by the method's name.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -36,8 +36,9 @@ class Watched:
         given = _copies(dict(zip(names, arguments, strict=False)))
         answer = method(*arguments)
         _compare(name, given, "it changes what it was given")
-        kept = "what it was given" if name == "load" else "what it gave"
-        _compare(name, self._earlier.get(name, []), f"{kept} changed later")
+        _compare("load", self._earlier.get("load", []), "what it was given changed later")
+        if name != "load":
+            _compare(name, self._earlier.get(name, []), "what it gave changed later")
         if name == "vjp" and isinstance(answer, tuple) and len(answer) == 2:
             logits, pullback = answer
             answer = logits, partial(self._call, PULLBACK, pullback, ["cotangent"])
