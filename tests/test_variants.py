@@ -149,7 +149,7 @@ def test_a_choice_that_needs_a_path_without_spaces_says_so(mine, monkeypatch, re
     reason = "wrong cannot work where Python's path has a space (/home/me/my work/.venv): move it"
     assert discovery.find("mine+wrong").unusable("cpu") == reason
     assert discovery.find("mine").unusable("cpu") is None
-    monkeypatch.setattr(sys, "prefix", "/home/me/work/.venv")
+    monkeypatch.setattr(sys, "prefix", "/home/me/project/.venv")
     assert discovery.find("mine+wrong").unusable("cpu") is None
 
 
