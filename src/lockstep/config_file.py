@@ -56,13 +56,18 @@ Aimed = Literal["fgsm", "bim", "pgd", "pgd_margin", "mifgsm"]
 Eps = Annotated[float, Field(gt=0, le=1)]
 
 
+Step = Annotated[float, Field(gt=0)] | Literal["madry"]
+
+
 class Strong(Settings):
-    """The attack that stands beside published figures, on runs that are worth its time."""
+    """What stands beside published figures, on runs that are worth it: AutoAttack, and PGD with restarts."""
 
     runs: list[Block] = Field(min_length=1)
     eps: Eps = 0.3
-    steps: Count = 100
-    restarts: Count = 20
+    images: Count = Field(default=1000, description="test images, at most")
+    steps: Count = Field(default=100, description="of PGD")
+    restarts: Count = Field(default=20, description="of PGD")
+    step: Step | None = Field(default=None, description="of PGD, as below")
 
 
 class Attacks(Settings):
@@ -76,6 +81,10 @@ class Attacks(Settings):
     eps: list[Eps] = Field(default=[0.05, 0.1, 0.2, 0.3], min_length=1, description="of pixels in [0, 1]")
     shown: Eps = Field(default=0.2, description="the eps of pictures, patterns and transfer")
     steps: Count = Field(default=40, description="of iterated attacks")
+    step: Step | None = Field(
+        default=None,
+        description="of PGD and its kin, in units of eps; default: 2.5 / steps; madry: 0.01 / 0.3, as theirs",
+    )
     strong: Strong | None = None
 
     def strong_of(self, run: Key) -> Strong | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -39,17 +39,20 @@ def predict(backend: Backend, split: Split, transform: Affine, dtype: str) -> np
 
 
 def in_batches(compute: Callable[..., np.ndarray], *arrays: np.ndarray, size: int = BATCH) -> np.ndarray:
-    """What `compute` gives for `size` rows of the arrays at a time, joined: [n, ...].
+    """What `compute` gives for `size` rows of the arrays at a time, joined: [n, ...]."""
+    parts = [np.asarray(compute(*full))[:count] for count, full in batches(*arrays, size=size)]
+    return np.concatenate(parts)
 
-    The last batch is filled up with zeros, whose results are dropped.
+
+def batches(*arrays: np.ndarray, size: int) -> Iterator[tuple[int, Sequence[np.ndarray]]]:
+    """`size` rows of the arrays at a time: how many of them count, and the rows.
+
+    The last batch is filled up with zeros, because JAX and TensorFlow compile for each new size.
     """
-    parts = []
     for start in range(0, len(arrays[0]), size):
         rows = [array[start : start + size] for array in arrays]
         count = len(rows[0])
-        full = [np.concatenate([r, np.zeros((size - count, *r.shape[1:]), r.dtype)]) for r in rows]
-        parts.append(np.asarray(compute(*full))[:count])
-    return np.concatenate(parts)
+        yield count, [np.concatenate([r, np.zeros((size - count, *r.shape[1:]), r.dtype)]) for r in rows]
 
 
 def check_logits(method: str, logits: np.ndarray, shape: tuple[int, ...]) -> None:

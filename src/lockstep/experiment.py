@@ -129,11 +129,20 @@ def _is_default(section: Settings, key: str) -> bool:
 
 
 class Adversarial(Settings):
-    """Training on attacked images instead of the clean ones."""
+    """Training on attacked images: instead of the clean ones, or beside them (TRADES)."""
 
     attack: Literal["fgsm", "pgd"]
     eps: float = Field(gt=0, le=1, description="of pixels in [0, 1]")
     steps: Count = Field(default=10, description="of pgd")
+    step: Annotated[float, Field(gt=0)] | Literal["madry"] | None = Field(
+        default=None,
+        description="of pgd, in units of eps; default: 2.5 / steps; madry: 0.01 / 0.3, as they train",
+    )
+    trades: float | None = Field(
+        default=None,
+        gt=0,
+        description="of pgd: learn the clean images, and, with this weight, that attacked ones look alike",
+    )
 
 
 class Regularisation(Settings):
@@ -197,9 +206,15 @@ class Experiment(Settings):
                 f"data.train_size: {source.name} has {available} training images, not {self.train_size}"
             )
         try:
-            self.spec  # noqa: B018  computes every shape
+            spec = self.spec
         except LockstepError as error:
             raise LockstepError(f"model: {error}") from None
+        chosen = self.regularisation
+        if chosen.adversarial and chosen.adversarial.trades and (spec.dropouts or chosen.weight_noise):
+            raise LockstepError(
+                "regularisation.adversarial.trades: not with dropout or weight_noise, as its loss compares "
+                "two answers of one and the same network; leave out the one or the other"
+            )
 
     def without_effect(self) -> dict[tuple[str, ...], str]:
         """{each key that another decides about: why what it says changes nothing; empty where it does}."""
@@ -211,8 +226,10 @@ class Experiment(Settings):
             place = "augmentation", "fill_value"
             decided.append((place, chosen, chosen.fill == "constant", "it is of fill: constant"))
         if attacked := self.regularisation.adversarial:
-            steps = "regularisation", "adversarial", "steps"
-            decided.append((steps, attacked, attacked.attack == "pgd", "it is of attack: pgd"))
+            by_pgd = attacked.attack == "pgd"
+            for key in ("steps", "step", "trades"):
+                of_attack = "regularisation", "adversarial", key
+                decided.append((of_attack, attacked, by_pgd, "it is of attack: pgd"))
         return {
             key: "" if used or _is_default(section, key[-1]) else why for key, section, used, why in decided
         }

@@ -115,12 +115,12 @@ def train_epoch(
         chunk, lazy = waiting.popleft()
         logits = np.asarray(lazy)
         check_logits("train_steps", logits, chunk.targets.shape)
-        loss = cross_entropy(logits, chunk.targets)
+        loss, right = chunk.measured(logits)
         if not np.isfinite(loss).all():
             step = chunk.first_step + int(np.argmin(np.isfinite(loss).all(axis=1)))
             raise Diverged(f"the loss became NaN or infinite at step {step}, in epoch {epoch + 1}")
         losses.append(loss.ravel())
-        hits.append(correct(logits, chunk.targets).ravel())
+        hits.append(right.ravel())
         watch.images(loss.size)
 
     for chunk in _chunks(backend, spec, experiment, dataset, seed, epoch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -15,14 +16,17 @@ from lockstep.data.draws import Stream, by_image
 from lockstep.errors import LockstepError
 
 STEPS = 40
+PATH = 2.5
+"""What all steps cover together, in units of eps: a random start may lie 2 from where an attack must go."""
+MADRY = 0.01 / 0.3
+"""The step of Madry et al. (2018), in units of eps, for comparison with their table.  Their 40 steps cover
+1.33: from many starts the other side of the ball is out of reach, so what survives is an upper bound."""
+Step = float | Literal["madry"] | None
 
 
 def stride(steps: int) -> float:
-    """Length of a step in units of eps: 0.01 / 0.3, with which Madry et al. (2018) attack digits in 40 steps.
-
-    Fewer steps are longer, so that together they still cross the ball; more are not shorter.
-    """
-    return 0.01 / 0.3 * max(1, STEPS / max(steps, 1))
+    """Length of a step in units of eps."""
+    return PATH / max(steps, 1)
 
 
 @dataclass(frozen=True)
@@ -51,20 +55,22 @@ class PGD:
 
     Without a random start it is BIM (Kurakin et al. 2017); with `momentum`, MI-FGSM (Dong et al. 2018),
     whose gradients are added up after division by their L1 norm, as in the paper (foolbox signs them first).
-    Of several restarts each image keeps the one that leaves its label the furthest behind.
+    Of all iterates of all restarts each image keeps the one that leaves its label the furthest behind.
     """
 
     eps: float
     norm: Norm = "linf"
     steps: int = STEPS
-    relative_step: float | None = None
-    """Default: `stride(steps)`."""
+    step: Step = None
+    """In units of eps; default: `stride(steps)`.  "madry": `MADRY`, and the last iterate, as they keep."""
     random_start: bool = True
     restarts: int = 1
     momentum: float | None = None
     loss: Name = "cross_entropy"
     targeted: bool = False
     order: Order = "project_then_clip"
+    keep: Literal["best", "last"] = "best"
+    """Which iterate of a restart."""
 
     def __post_init__(self) -> None:
         balls.check(self.norm, self.eps)
@@ -72,8 +78,13 @@ class PGD:
             raise LockstepError(
                 f"order: found {self.order!r}, expected project_then_clip or clip_then_project"
             )
+        if self.keep not in ("best", "last"):
+            raise LockstepError(f"keep: found {self.keep!r}, expected best or last")
         require("steps", self.steps, 0)
-        require("relative_step", self.relative_step or 0, 0)
+        if isinstance(self.step, str) and self.step != "madry":
+            raise LockstepError(f"step: found {self.step!r}, expected a number, in units of eps, or madry")
+        if isinstance(self.step, float | int):
+            require("step", self.step, 0)
         require("restarts", self.restarts, 1)
         if self.restarts > 1 and not self.random_start:
             raise LockstepError("restarts: without a random start all are the same; leave them at 1")
@@ -83,42 +94,60 @@ class PGD:
     def __call__(
         self, victim: Victim, images: np.ndarray, labels: np.ndarray, seed: int = 0, first: int = 0
     ) -> np.ndarray:
-        images = checked(images, labels)
-        found = self._climb(victim, images, labels, self._start(images, seed, first, 0))
-        if self.restarts == 1:
-            return found
-        worst = self._damage(victim, found, labels)
-        for restart in range(1, self.restarts):
-            again = self._climb(victim, images, labels, self._start(images, seed, first, restart))
-            damage = self._damage(victim, again, labels)
-            found[damage > worst] = again[damage > worst]
-            worst = np.maximum(worst, damage)
-        return found
+        images, cotangent = checked(images, labels), uphill(self.loss, self.targeted)
+        last = self.keep == "last" or self.step == "madry"
+        worst = Worst(images, labels, self.targeted)
+        for restart in range(self.restarts):
+            x, velocity = self._start(images, seed, first, restart), np.zeros(images.shape)
+            for _ in range(self.steps):
+                logits, gradient = victim.logits_and_gradient(x, labels, cotangent)
+                if not last:
+                    worst.offer(x, logits)
+                if self.momentum is not None:
+                    gradient = velocity = self.momentum * velocity + _over_l1(gradient)
+                step = self.length * balls.steepest(self.norm, gradient)
+                x = balls.inside(self.norm, self.order, images, self.eps, x + step.astype(np.float32))
+            if last and self.restarts == 1:
+                return x
+            worst.offer(x, victim.logits(x))
+        return worst.images
+
+    @property
+    def length(self) -> float:
+        """Of a step."""
+        if self.step == "madry":
+            return self.eps * MADRY
+        return self.eps * (stride(self.steps) if self.step is None else float(self.step))
 
     def _start(self, images: np.ndarray, seed: int, first: int, restart: int) -> np.ndarray:
-        if not self.random_start:
-            return images
+        return (
+            random_start(self.norm, self.eps, images, seed, first, restart) if self.random_start else images
+        )
 
-        def draw(generator: np.random.Generator) -> np.ndarray:
-            return balls.random(self.norm, images.shape[1:], self.eps, generator).astype(np.float32)
 
-        moved = images + by_image(seed, Stream.ATTACK_START, first, len(images), draw, restart)
-        return balls.clip(moved)
+class Worst:
+    """Of the images offered so far, each one's version that leaves its label the furthest behind."""
 
-    def _climb(self, victim: Victim, images: np.ndarray, labels: np.ndarray, start: np.ndarray) -> np.ndarray:
-        cotangent, x, velocity = uphill(self.loss, self.targeted), start, np.zeros(images.shape)
-        length = self.eps * (self.relative_step or stride(self.steps))
-        for _ in range(self.steps):
-            gradient = victim.gradient(x, labels, cotangent)
-            if self.momentum is not None:
-                gradient = velocity = self.momentum * velocity + _over_l1(gradient)
-            step = length * balls.steepest(self.norm, gradient)
-            x = balls.inside(self.norm, self.order, images, self.eps, x + step.astype(np.float32))
-        return x
+    def __init__(self, images: np.ndarray, labels: np.ndarray, targeted: bool = False) -> None:
+        self.images, self._labels = images.copy(), labels
+        self._sign = -1 if targeted else 1
+        self._ahead = np.full(len(images), -np.inf)
 
-    def _damage(self, victim: Victim, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        ahead = lead(victim.logits(images), labels)
-        return -ahead if self.targeted else ahead
+    def offer(self, images: np.ndarray, logits: np.ndarray) -> None:
+        ahead = self._sign * lead(logits, self._labels)
+        worse = ahead > self._ahead
+        self.images[worse], self._ahead[worse] = images[worse], ahead[worse]
+
+
+def random_start(
+    norm: Norm, eps: float, images: np.ndarray, seed: int, first: int, restart: int = 0
+) -> np.ndarray:
+    """A point drawn uniformly from the ball around each image, then clipped: float32 [n, H, W, C]."""
+
+    def draw(generator: np.random.Generator) -> np.ndarray:
+        return balls.random(norm, images.shape[1:], eps, generator).astype(np.float32)
+
+    return balls.clip(images + by_image(seed, Stream.ATTACK_START, first, len(images), draw, restart))
 
 
 def _over_l1(gradient: np.ndarray) -> np.ndarray:

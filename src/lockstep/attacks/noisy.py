@@ -31,11 +31,14 @@ class Noisy(Victim):
     def logits(self, images: np.ndarray) -> np.ndarray:
         return super().logits(self._shaken(images))
 
-    def gradient(self, images: np.ndarray, labels: np.ndarray, cotangent: Cotangent) -> np.ndarray:
-        total = np.zeros(images.shape)
-        for _ in range(self.draws):
-            total += super().gradient(self._shaken(images), labels, cotangent)
-        return total / self.draws
+    def logits_and_gradient(
+        self, images: np.ndarray, labels: np.ndarray, cotangent: Cotangent
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Means over the draws."""
+        one = super().logits_and_gradient
+        found = [one(self._shaken(images), labels, cotangent) for _ in range(self.draws)]
+        logits, gradients = zip(*found, strict=True)
+        return np.mean(logits, axis=0), np.mean(gradients, axis=0)
 
     def _shaken(self, images: np.ndarray) -> np.ndarray:
         draw = generator(self.seed, Stream.INFERENCE_NOISE, next(self.calls))

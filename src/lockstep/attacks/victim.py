@@ -11,12 +11,14 @@ import numpy as np
 from lockstep.backend import Backend
 from lockstep.data.dataset import Affine
 from lockstep.errors import LockstepError
-from lockstep.evaluation import BATCH, in_batches
+from lockstep.evaluation import BATCH, batches, in_batches
 from lockstep.optimizer import Adam
 from lockstep.spec import Spec
 
 Cotangent = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(logits [n, classes], labels [n]) -> the derivative of what is climbed by the logits [n, classes]."""
+"""(logits [n, classes], labels [n, ...]) -> the derivative of what is climbed by the logits [n, classes].
+
+Labels are whatever the derivative asks of an image: mostly its class."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,20 +48,26 @@ class Victim:
 
     def gradient(self, images: np.ndarray, labels: np.ndarray, cotangent: Cotangent) -> np.ndarray:
         """d<logits, c> / d pixels for c = cotangent(logits, labels), held constant: float64 [n, H, W, C]."""
+        return self.logits_and_gradient(images, labels, cotangent)[1]
 
-        def of_batch(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-            logits, pullback = self.backend.vjp(self.affine.of_unit(images, self.dtype))
-            if labels.max() >= logits.shape[-1]:
+    def logits_and_gradient(
+        self, images: np.ndarray, labels: np.ndarray, cotangent: Cotangent
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`logits` and `gradient` of the same images, for the price of the second."""
+        found, gradients = [], []
+        for count, (pixels, of) in batches(images, labels, size=self.batch):
+            logits, pullback = self.backend.vjp(self.affine.of_unit(pixels, self.dtype))
+            if of.dtype.kind in "iu" and of.max() >= logits.shape[-1]:
                 raise LockstepError(
-                    f"labels: found {labels.max()}, expected 0 to {logits.shape[-1] - 1}: "
+                    f"labels: found {of.max()}, expected 0 to {logits.shape[-1] - 1}: "
                     f"the network has {logits.shape[-1]} outputs"
                 )
-            by_input = np.asarray(pullback(cotangent(logits, labels).astype(self.dtype)), np.float64)
+            by_input = np.asarray(pullback(cotangent(logits, of).astype(self.dtype)), np.float64)
             if not np.isfinite(by_input).all():
                 raise LockstepError("gradient: NaN or infinite; the network has diverged, do not attack it")
-            return by_input * self.affine.scale
-
-        return in_batches(of_batch, images, labels, size=self.batch)
+            found.append(np.asarray(logits)[:count])
+            gradients.append(by_input[:count] * self.affine.scale)
+        return np.concatenate(found), np.concatenate(gradients)
 
 
 def with_victim(

@@ -21,7 +21,11 @@ from lockstep.discovery import REFERENCE
 
 STEPS, COUNT, EPS = 100, 100, 0.1
 """Training steps; test digits; the budget, with which about half of the digits survive."""
-ATTACKS: dict[str, Attack] = {"FGSM": gradient.FGSM(EPS), f"PGD-{gradient.STEPS}": gradient.PGD(EPS)}
+ATTACKS: dict[str, Attack] = {
+    "FGSM": gradient.FGSM(EPS),
+    # The published steps and the last iterate: a choice between iterates would branch on rounding.
+    f"PGD-{gradient.STEPS}": gradient.PGD(EPS, step="madry"),
+}
 CLEAN, SIGNS = "clean", "signs"
 """What is kept beside the images of the attacks."""
 SIGNS_LIMIT, IMAGES_LIMIT, DIGITS_LIMIT = 0.01, 0.03, 1

@@ -11,6 +11,7 @@ import numpy as np
 from lockstep.data.augmentation import augment
 from lockstep.data.dataset import Dataset
 from lockstep.data.draws import augmentation, dropout_masks, epoch_order, image_noise, weight_noise
+from lockstep.evaluation import correct, cross_entropy
 from lockstep.experiment import Experiment
 from lockstep.spec import Spec
 
@@ -32,6 +33,10 @@ class Chunk:
     @property
     def arguments(self) -> tuple[Any, ...]:
         return self.images, self.targets, self.masks, self.scales, self.weight_noise
+
+    def measured(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of the logits that `train_steps` returned: each image's loss, and whether it is right: [K, B]."""
+        return cross_entropy(logits, self.targets), correct(logits, self.targets)
 
     def cut(self, steps: slice) -> Chunk:
         """Some of its steps alone."""

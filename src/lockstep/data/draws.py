@@ -37,6 +37,7 @@ class Stream(IntEnum):
     PATCH = 12
     CORRUPTION = 13
     INFERENCE_NOISE = 14
+    SQUARE = 15
 
 
 def generator(seed: int, stream: Stream, index: int = 0, tensor: int = 0) -> np.random.Generator:
