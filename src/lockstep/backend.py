@@ -81,7 +81,8 @@ class Backend(ABC):
     ) -> Any:
         """K steps of Adam on the mean cross-entropy of a batch (softmax of the logits, in nats).
 
-        images [K, B, H, W, C]; targets [K, B, classes], each row a distribution;
+        images [K, B, H, W, C]; targets [K, B, classes], whose rows sum to 1: distributions, but for TRADES,
+        which asks for numbers below 0 and above 1 too (`lockstep.adversarial`);
         masks {dropout layer: uint8 [K, B, *its input shape]}, 1 keeps the element;
         scales float64 [K, 2]: `Adam.scales`, to be cast to the run's dtype once;
         weight_noise {weight: [K, *its shape]}: gradients are taken at weights + noise, and the

@@ -133,7 +133,8 @@ def described(results: Results) -> dict[str, Trained]:
     settings, how = results.config.attacks, None
     if settings:
         strong = settings.strong and settings.strong.model_dump(mode="json", exclude={"runs"})
-        how = {"images": settings.images, "steps": settings.steps, "names": settings.names, "strong": strong}
+        how = settings.model_dump(mode="json", include={"images", "steps", "step", "names", "shown"})
+        how["strong"] = strong
     found: dict[str, Trained] = {}
     for run in results.runs:
         if run.cell.name not in found:
