@@ -1,4 +1,4 @@
-"""Adversarial training, and finished runs under attack as the pipeline makes them, on a small network."""
+"""Finished runs under attack as the pipeline makes them, on a small network."""
 
 from __future__ import annotations
 
@@ -18,23 +18,15 @@ import yaml
 from lockstep import cell as cells
 from lockstep import config as configs
 from lockstep import trained
-from lockstep.adversarial import attack_of, attacked
 from lockstep.attacks import robustness, transfer
-from lockstep.attacks.gradient import FGSM, PGD
+from lockstep.attacks.gradient import PGD
 from lockstep.attacks.named import named
 from lockstep.attacks.noisy import Noisy
 from lockstep.attacks.scores import accuracy_under
 from lockstep.attacks.suite import digits
 from lockstep.attacks.victim import Victim
-from lockstep.backend import Backend
 from lockstep.config import Cell, Config
-from lockstep.data import dataset as datasets
-from lockstep.data import sources
-from lockstep.data.batches import epoch_chunks
-from lockstep.data.dataset import UNIT
-from lockstep.data.draws import initial_weights
 from lockstep.errors import LockstepError
-from lockstep.experiment import Adversarial, Experiment
 from lockstep.freshness import of_attack, stamp
 from lockstep.results import read_npz
 from lockstep.training import Watcher
@@ -231,57 +223,6 @@ def test_a_stamp_is_renewed_by_other_attacks_alone(config):
 def test_a_mistake_in_the_section_names_its_key(tmp_path, attacks, message):
     with pytest.raises(LockstepError, match=message):
         written(tmp_path, **attacks)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> datasets.Dataset:
-    folder = tmp_path_factory.mktemp("data") / "mnist-5k"
-    sources.prepare("mnist-5k", folder)
-    return datasets.load(folder, "mnist-5k", "centred", 0, 150)
-
-
-def hardened(**adversarial: object) -> Experiment:
-    settings = {
-        "model": {"layers": [{"kind": "flatten"}, {"kind": "dense", "units": 10}]},
-        "regularisation": {"adversarial": adversarial},
-        "training": {"epochs": 1, "batch_size": 64},
-    }
-    return Experiment.model_validate_json(json.dumps(settings))
-
-
-def network(experiment: Experiment) -> Backend:
-    from lockstep.discovery import find, load
-
-    settings = {"device": "cpu", "dtype": "float32", "threads": 1, "deterministic": True}
-    backend = load(find("numpy"))(experiment.spec, experiment.optimizer, **settings)
-    backend.load(initial_weights(experiment.spec, 0, "float32"))
-    return backend
-
-
-@pytest.mark.parametrize("name", ["fgsm", "pgd"])
-def test_each_step_is_attacked_on_the_weights_before_it(data, name):
-    experiment = hardened(attack=name, eps=0.1)
-    backend, settings = network(experiment), experiment.regularisation.adversarial
-    plain = list(epoch_chunks(replace(data, transform=UNIT), experiment, experiment.spec, 0, 0))
-    pixels = [images for chunk in plain for images in chunk.images]
-    labels = [targets.argmax(axis=1) for chunk in plain for targets in chunk.targets]
-    steps = 0
-    for place, chunk in enumerate(attacked(plain, backend, data.transform, settings, seed=0)):
-        assert chunk.first_step == place + 1
-        victim = Victim(backend, data.transform, "float32", batch=len(pixels[place]))
-        attack = FGSM(0.1) if name == "fgsm" else PGD(0.1, steps=10)
-        first = (place + 1) * len(pixels[place])
-        expected = data.transform.of_unit(attack(victim, pixels[place], labels[place], 0, first), "float32")
-        assert np.array_equal(chunk.images[0], expected)
-        assert not np.array_equal(chunk.images[0], data.transform.of_unit(pixels[place], "float32"))
-        backend.train_steps(*chunk.arguments)
-        steps += 1
-    assert steps == 3
-
-
-def test_the_attack_of_training_is_one_of_the_library():
-    assert attack_of(Adversarial(attack="fgsm", eps=0.3)) == FGSM(0.3)
-    assert attack_of(Adversarial(attack="pgd", eps=0.3, steps=7)) == PGD(0.3, steps=7)
 
 
 def test_no_attack_imports_a_framework():
