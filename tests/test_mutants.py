@@ -119,6 +119,7 @@ MUTANTS = {
     "probabilities_clipped": Expected("T1", "loss", LOSS, "clipped to between 1e-07 and 1 - 1e-07"),
     "log_of_p_plus_eps": Expected("T1", "loss", LOSS, "log(p + 1e-12)"),
     "targets_in_sixteen_bits": Expected("T1", "loss", LOSS, "targets are rounded to float16"),
+    "targets_clipped": Expected("T1", "loss", LOSS, "targets are clipped to between 0 and 1"),
     "single_image_squeezed": Expected("T2", "Adam's moments", ("Adam", "moment m, one image")),
     "mean_over_padded_batch": Expected(
         "T2", "Adam's moments", ("Adam", "moment m, three images"), "the mean is taken over the padding too"

@@ -152,6 +152,7 @@ def _loss(place: Place, z: np.ndarray, t: np.ndarray) -> Iterator[Guess]:
     yield across, (shifted / shifted.sum(axis=0) - t) / n
     yield "the softmax is taken twice: the loss gets probabilities", _by_logits(p, _softmax(p) - t) / n
     yield "targets are rounded to float16", (p - t.astype(np.float16)) / n
+    yield "targets are clipped to between 0 and 1", (p - t.clip(0, 1)) / n
     yield "of a target the largest share alone counts", (p - np.eye(classes)[t.argmax(axis=1)]) / n
     smoothed = t - 1 / classes
     share = ratio(place.measured - (p - t) / n, smoothed / n)

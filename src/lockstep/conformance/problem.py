@@ -132,7 +132,7 @@ def draw(spec: Spec, seed: int, crowded: bool = False) -> Problem:
     coarse, fine = rng.multinomial(64, shares, size), rng.multinomial(2**10, shares, size)
     targets = (coarse * (2**14 - 2**4) + fine) / FINE
     # Every third image has targets below 0 and above 1, as TRADES asks for: none may be clipped or scaled.
-    targets[:, 2::3] = 16 * targets[:, 2::3] - 15 * targets[:, 1:-1:3]
+    targets[:, 2::3] = 4 * targets[:, 2::3] - 3 * targets[:, 1:-1:3]
     masks = [dropout_masks(spec, seed, step, BATCH) for step in range(STEPS)]
     drawn = Problem(
         weights=weights,
