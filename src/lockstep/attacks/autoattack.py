@@ -1,4 +1,8 @@
-"""AutoAttack, what papers on robustness report: Croce & Hein (2020).  Four attacks, each on what still stands."""
+"""AutoAttack, which papers on robustness report: four attacks, each on what still stands.
+
+Croce & Hein (2020), "Reliable evaluation of adversarial robustness with an ensemble of diverse
+parameter-free attacks".
+"""
 
 from __future__ import annotations
 
@@ -56,8 +60,9 @@ class AutoAttack:
     def stages(
         self, victim: Victim, images: np.ndarray, labels: np.ndarray, seed: int = 0, first: int = 0
     ) -> Iterator[Stage]:
-        """After each part.  Each is given the images as the ones before it left them: what has fallen is wrong
-        already and costs nothing, and is left alone whatever the part makes of it."""
+        """After each part, which is given the images as those before it left them: what has fallen is wrong
+        already, costs nothing and stays as it is, whatever the part makes of it.
+        """
         images = checked(images, labels)
         found, standing = images.copy(), right(victim.logits(images), labels)
         for name, part in self.parts().items():
