@@ -37,11 +37,11 @@ OF_BOTH_NORMS: dict[str, partial[Any]] = {
 NAMED: dict[str, partial[Any]] = {
     "fgsm": partial(FGSM),
     "bim": partial(PGD, random_start=False),
+    **OF_BOTH_NORMS,
+    **{f"{name}_l2": partial(attack, norm="l2") for name, attack in OF_BOTH_NORMS.items()},
     "pgd_margin": partial(PGD, loss="margin"),
     "mifgsm": partial(PGD, momentum=1.0, random_start=False),
     "universal": partial(Universal),
-    **OF_BOTH_NORMS,
-    **{f"{name}_l2": partial(attack, norm="l2") for name, attack in OF_BOTH_NORMS.items()},
     "gaussian_noise": partial(GaussianNoise),
     "salt_and_pepper": partial(SaltAndPepper),
 }
@@ -109,7 +109,11 @@ def _none_or(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
 
 
 def _step(option: str, value: Any) -> Any:
-    return value if isinstance(value, str) else given.number(option, value)
+    if isinstance(value, str):
+        return value  # the attack knows words
+    if (found := given.number(option, value)) <= 0:
+        raise LockstepError(f"{option}: found {found:g}, expected a number above 0, in units of eps")
+    return found
 
 
 VALUES: dict[str, Callable[[str, Any], Any]] = {

@@ -86,9 +86,9 @@ def _table(found: Sequence[Attacked], clean: float, title: str) -> Table:
         table.add_column(f"eps {eps:g}", justify="right")
     for name in dict.fromkeys(row.attack for row in found):
         rows = [accuracies[name, eps] for eps in sizes]
+        table.add_row(name, _percent(clean), *(_percent(row.accuracy) for row in rows))
         for part in rows[0].stages:
             table.add_row(f"  after {part}", "", *(_percent(row.stages[part]) for row in rows), style="dim")
-        table.add_row(name, _percent(clean), *(_percent(row.accuracy) for row in rows))
     return table
 
 

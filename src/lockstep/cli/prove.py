@@ -73,7 +73,7 @@ def attack(
         ),
     ] = None,
     restarts: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="of PGD and APGD; default: 1", show_default=False)
+        int | None, typer.Option(help="of PGD and APGD, 1 or more; default: 1", show_default=False)
     ] = None,
     images: Annotated[int, typer.Option(min=1, max=MOST, help="test images, from all over the set")] = 500,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="of random starts and noise")] = 0,
