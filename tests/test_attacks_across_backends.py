@@ -19,7 +19,7 @@ from lockstep.attacks.victim import Victim, with_victim
 from lockstep.discovery import plugins
 
 COUNT = 500
-ATTACKS = [FGSM(0.1), PGD(0.1, steps=10, relative_step=0.2)]
+ATTACKS = [FGSM(0.1), PGD(0.1, steps=10, step=0.2)]
 
 
 def _pair(one, other):
