@@ -16,7 +16,7 @@ import pytest
 from conftest import Trained
 
 from lockstep.attacks import losses
-from lockstep.attacks.gradient import FGSM, PGD
+from lockstep.attacks.gradient import FGSM, PGD, random_start
 from lockstep.attacks.victim import Victim
 from lockstep.discovery import find, load
 from lockstep.optimizer import Adam
@@ -151,8 +151,7 @@ def with_our_start(base: Any, norm: str, images: np.ndarray, **settings: Any):
 
     class Started(base):
         def get_random_start(self, x0, epsilon):
-            start = PGD(epsilon, norm, steps=0)(None, images, np.zeros(len(images), int))
-            return eagerpy.astensor(torch.from_numpy(start))
+            return eagerpy.astensor(torch.from_numpy(random_start(norm, epsilon, images, seed=0, first=0)))
 
     return Started(**settings)
 

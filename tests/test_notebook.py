@@ -147,7 +147,7 @@ def test_weights_are_copies(run):
 
 @pytest.mark.parametrize("name", ["fgsm", "pgd"])
 def test_an_attack_beats_noise_and_stays_in_its_ball(run, name):
-    attacked, noise = run.attack(name, EPS, n=60, steps=10), run.attack("uniform_noise", EPS, n=60)
+    attacked, noise = run.attack(name, EPS, n=60), run.attack("uniform_noise", EPS, n=60)
     for found in (attacked, noise):
         assert np.abs(found.images - found.clean).max() <= EPS + 1e-6
         assert found.images.min() >= 0
@@ -307,7 +307,7 @@ NO_PATHS = [None, 3, b"x", ["x"], {}, ""]
 # {argument: (a call with a value of it, values that are refused, what is expected)}
 HANDED_OVER = {
     "attack: seed": (lambda r, v: r.attack("pgd", 0.1, seed=v), NO_INTEGERS, "an integer, 0"),
-    "attack: steps": (lambda r, v: r.attack("pgd", 0.1, steps=v), [*NO_INTEGERS, 0], "an integer, 1 or more"),
+    "pgd: steps": (lambda r, v: r.attack("pgd", 0.1, steps=v), [*NO_INTEGERS, 0], "an integer, 1 or more"),
     "attack: n": (lambda r, v: r.attack("pgd", 0.1, n=v), [*NO_INTEGERS, 0], "an integer, 1 or more"),
     "attack: eps": (lambda r, v: r.attack("pgd", v), NO_NUMBERS, "a finite number"),
     "attack: name": (lambda r, v: r.attack(v, 0.1), [*NO_TEXTS, None], "text"),
