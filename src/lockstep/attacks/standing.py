@@ -1,7 +1,8 @@
-"""Which images still stand, and a victim that is asked about few of them at a time."""
+"""Which images still stand, and a victim that is asked about no more than those."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,20 +10,24 @@ import numpy as np
 from lockstep.attacks.victim import Victim
 from lockstep.errors import LockstepError
 
-PACK = 20
-"""Images a call: what still stands is packed, and a few images must not cost as much as hundreds."""
+FEW, MANY = 20, 100
+"""Images a call.  Of many, each costs three quarters of what it does among a few; two sizes and no more,
+because JAX and TensorFlow compile for each new one."""
 
 
-def packed(victim: Victim) -> Victim:
-    """The same network, asked about `PACK` images a call."""
-    return replace(victim, batch=min(victim.batch, PACK))
+def packed(victim: Victim, count: int) -> Victim:
+    """The same network, in calls of a size that `count` images nearly fill."""
+    fills = math.ceil(count / MANY) * MANY <= 1.25 * count
+    return replace(victim, batch=min(victim.batch, MANY if fills else FEW))
 
 
 def right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Whether the largest logit is the label's, bool [n]; of equal logits the first counts.
 
-    Raises LockstepError for a label that the network has no output for.
+    Raises LockstepError for a label that the network has no output for, and where there is no other class.
     """
+    if logits.shape[-1] < 2:
+        raise LockstepError("the network has 1 output, expected 2 or more: there is no other class to reach")
     if labels.max() >= logits.shape[-1]:
         raise LockstepError(
             f"labels: found {labels.max()}, expected 0 to {logits.shape[-1] - 1}: "
