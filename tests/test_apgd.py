@@ -277,7 +277,7 @@ def test_two_classes_are_enough(classes):
 
 @pytest.mark.parametrize("name", ["apgd", "apgd_targeted", "fab", "square", "autoattack_fast"])
 def test_one_class_is_refused(name):
-    with pytest.raises(LockstepError, match="the network has one output: an attack needs another class"):
+    with pytest.raises(LockstepError, match="the network has 1 output, expected 2 or more"):
         named(name, 0.1)(*few(1))
 
 
