@@ -24,7 +24,7 @@ def packed(victim: Victim, count: int) -> Victim:
 def right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Whether the largest logit is the label's, bool [n]; of equal logits the first counts.
 
-    Raises LockstepError for a label that the network has no output for, and where there is no other class, and
+    Raises LockstepError for a label that the network has no output for, where there is no other class, and
     for a network that has diverged, whose answers would pass for wrong ones.
     """
     if logits.shape[-1] < 2:
