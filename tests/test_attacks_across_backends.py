@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from lockstep.attacks.apgd import APGD
 from lockstep.attacks.autoattack import AutoAttack
 from lockstep.attacks.gradient import FGSM, PGD
 from lockstep.attacks.losses import cross_entropy
@@ -22,7 +21,7 @@ from lockstep.discovery import plugins
 
 COUNT = 500
 ATTACKS = [FGSM(0.1), PGD(0.1, steps=10, step=0.2)]
-BRANCHING, FEWER = [APGD(0.05, steps=10), AutoAttack(0.05, fast=True)], 100
+BRANCHING, FEWER = AutoAttack(0.05, fast=True), 40
 """What takes another way where two numbers are nearly equal, and images that it is tried on."""
 
 
@@ -40,8 +39,8 @@ class Attacked(NamedTuple):
     """Of the gradient at the clean digits: float64 [COUNT, 28, 28, 1]."""
     images: list[np.ndarray]
     """Of each of ATTACKS."""
-    standing: list[int]
-    """Digits that are right after each of BRANCHING."""
+    standing: int
+    """Digits that are right after BRANCHING."""
 
 
 @pytest.fixture(scope="module", params=[1, 20], ids=["", "sure of itself"])
@@ -72,10 +71,8 @@ def attacked(ask, trained):
     def get(backend: str) -> Attacked:
         signs = np.sign(ask(backend, Victim.gradient, *digits, cross_entropy))
         some = trained.images[:FEWER], trained.labels[:FEWER]
-        found = (ask(backend, attack, *some) for attack in BRANCHING)
-        standing = [
-            int((ask(backend, Victim.logits, images).argmax(axis=1) == some[1]).sum()) for images in found
-        ]
+        logits = ask(backend, Victim.logits, ask(backend, BRANCHING, *some))
+        standing = int((logits.argmax(axis=1) == some[1]).sum())
         return Attacked(signs, [ask(backend, attack, *digits) for attack in ATTACKS], standing)
 
     return get
@@ -108,6 +105,6 @@ def test_a_transferred_attack_does_as_much_damage_as_a_white_box(one, other, num
 
 @pairs
 def test_what_branches_on_rounding_breaks_as_many(one, other, attacked):
-    for ours, theirs in zip(attacked(one).standing, attacked(other).standing, strict=True):
-        assert abs(ours - theirs) <= 1, f"{ours} and {theirs} of {FEWER} are still right"
-        assert ours < FEWER * 0.9, "the attack did something"
+    ours, theirs = attacked(one).standing, attacked(other).standing
+    assert abs(ours - theirs) <= 1, f"{ours} and {theirs} of {FEWER} are still right"
+    assert ours < FEWER * 0.9, "the attack did something"
