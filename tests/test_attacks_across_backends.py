@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from lockstep.attacks.autoattack import AutoAttack
+from lockstep.attacks.apgd import TargetedAPGD
 from lockstep.attacks.gradient import FGSM, PGD
 from lockstep.attacks.losses import cross_entropy
 from lockstep.attacks.victim import Victim, with_victim
@@ -21,7 +21,7 @@ from lockstep.discovery import plugins
 
 COUNT = 500
 ATTACKS = [FGSM(0.1), PGD(0.1, steps=10, step=0.2)]
-BRANCHING, FEWER = AutoAttack(0.05, fast=True), 40
+BRANCHING, FEWER = TargetedAPGD(0.05, steps=10, targets=2), 40
 """What takes another way where two numbers are nearly equal, and images that it is tried on."""
 
 

@@ -351,9 +351,9 @@ def test_an_attack_takes_the_options_that_it_has(run):
     found = run.attack("apgd", 0.125, images, labels, steps=4, restarts=2, seed=1)
     expected = APGD(0.125, steps=4, restarts=2)(run._victim(3), images, labels, 1)
     assert np.array_equal(found.images, expected)
-    with pytest.raises(LockstepError, match="^apgd: no option 'step'; it has steps, restarts$"):
+    with pytest.raises(LockstepError, match="no option 'step'; it has steps, restarts"):
         run.attack("apgd", 0.125, step=0.1)
-    with pytest.raises(LockstepError, match="^fgsm: no option 'steps'; it has loss$"):
+    with pytest.raises(LockstepError, match="no option 'steps'; it has loss"):
         run.attack("fgsm", 0.125, steps=10)
 
 
