@@ -25,6 +25,7 @@ from lockstep.optimizer import Adam
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+WITHOUT_DEPENDENCIES = "not installed: pip install --no-deps torchattacks -c constraints.txt"
 COUNT, STEPS, TARGETS = 60, 50, 3
 ONE = 1
 """Of 60 images, that may stand on one side alone; none did.  Both sides make the same calls of PyTorch, but
@@ -95,7 +96,7 @@ def single_run(
     name: str, sides: Sides, norm: str, seed: int, climbed: Loss, aims: np.ndarray, **settings: Any
 ) -> np.ndarray:
     """torchattacks' own loop, on all images: bool [n], which stand."""
-    theirs = pytest.importorskip("torchattacks", reason="torchattacks is not installed; `make install` does")
+    theirs = pytest.importorskip("torchattacks", reason=f"torchattacks is {WITHOUT_DEPENDENCIES}")
 
     class Attack(Mended, getattr(theirs, name)):
         pass

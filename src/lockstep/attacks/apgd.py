@@ -7,7 +7,7 @@ targets are climbed towards side by side, which fills batches however few images
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,10 +54,8 @@ class APGD:
     def __call__(
         self, victim: Victim, images: np.ndarray, labels: np.ndarray, seed: int = 0, first: int = 0
     ) -> np.ndarray:
-        images = checked(images, labels)
-        standing = right(victim.logits(images), labels)
-        aims = labels[:, np.newaxis]
-        return _attack(self, find(self.loss), victim, images, labels, aims, standing, seed, first)
+        loss = find(self.loss)
+        return _attack(self, loss, lambda _: labels[:, np.newaxis], victim, images, labels, seed, first)
 
 
 @dataclass(frozen=True)
@@ -78,12 +76,11 @@ class TargetedAPGD:
     def __call__(
         self, victim: Victim, images: np.ndarray, labels: np.ndarray, seed: int = 0, first: int = 0
     ) -> np.ndarray:
-        images = checked(images, labels)
-        logits = victim.logits(images)
-        standing = right(logits, labels)
-        targets = likely(logits, labels, self.targets)
-        aims = np.stack([np.broadcast_to(labels[:, np.newaxis], targets.shape), targets], axis=-1)
-        return _attack(self, TARGETED_DLR, victim, images, labels, aims, standing, seed, first)
+        def pairs(logits: np.ndarray) -> np.ndarray:
+            targets = likely(logits, labels, self.targets)
+            return np.stack([np.broadcast_to(labels[:, np.newaxis], targets.shape), targets], axis=-1)
+
+        return _attack(self, TARGETED_DLR, pairs, victim, images, labels, seed, first)
 
 
 def likely(logits: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
@@ -111,16 +108,18 @@ def _check(attack: APGD | TargetedAPGD) -> None:
 def _attack(
     attack: APGD | TargetedAPGD,
     loss: Loss,
+    aims_of: Callable[[np.ndarray], np.ndarray],
     victim: Victim,
     images: np.ndarray,
     labels: np.ndarray,
-    aims: np.ndarray,
-    standing: np.ndarray,
     seed: int,
     first: int,
 ) -> np.ndarray:
-    """aims: what the loss asks for, in each ascent of an image: [n, ascents, ...]; standing: bool [n]."""
-    found, ascents = images.copy(), aims.shape[1]
+    """aims_of: clean logits -> what the loss asks for, in each ascent of an image: [n, ascents, ...]."""
+    images = checked(images, labels)
+    logits = victim.logits(images)
+    standing, aims, found = right(logits, labels), aims_of(logits), images.copy()
+    ascents = aims.shape[1]
     for restart in range(attack.restarts):
         rows = np.flatnonzero(standing)
         abreast = max(ABREAST // ascents, 1)
