@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from conftest import Trained
 
 from lockstep.attacks import losses
 from lockstep.attacks.gradient import FGSM, PGD
@@ -45,11 +46,14 @@ class Sides(NamedTuple):
 
 @pytest.fixture(scope="module")
 def sides(trained) -> Sides:
+    return sides_of(trained, 200)
+
+
+def sides_of(trained: Trained, count: int) -> Sides:
     plugin = find("torch")
     settings = {"device": "cpu", "dtype": "float32", "threads": 1, "deterministic": True}
     backend = load(plugin)(trained.spec, Adam(), **settings, **plugin.options)
     backend.load(trained.weights)
-    count = 200
     victim = Victim(backend, trained.affine, "float32", batch=count)
     return Sides(victim, _module(trained), trained.images[:count], trained.labels[:count])
 
