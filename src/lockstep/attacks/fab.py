@@ -24,7 +24,9 @@ ETA = 1.05
 """Steps go beyond the boundary by this factor, as it is not quite a plane."""
 BETA = 0.9
 """How much of its distance a misclassified image keeps when it steps back towards the clean one."""
-FINAL_STEPS = 3
+FINAL_STEPS, BEYOND = 3, 1e-3
+"""Of the search on the line back to the clean image.  By that share it aims beyond the boundary: on a straight
+one, rounding would else leave half of the images right."""
 TOGETHER = 50
 """Images, each with all its targets: enough to fill calls, few enough to stay in a cache."""
 
@@ -177,6 +179,7 @@ def _closer(victim: Victim, low: np.ndarray, high: np.ndarray, labels: np.ndarra
     ahead = {side: lead(victim.logits(x), labels) for side, x in (("low", low), ("high", high))}
     for _ in range(FINAL_STEPS):
         share = -ahead["low"] / np.maximum(ahead["high"] - ahead["low"], SMALLEST)
+        share = np.minimum(share + BEYOND, 1)
         middle = _between(low, high, share[:, np.newaxis, np.newaxis, np.newaxis])
         logits = victim.logits(middle)
         held = right(logits, labels)

@@ -44,7 +44,7 @@ class Square:
     eps: float
     norm: Norm = "linf"
     queries: int = 5000
-    """Of each image, its start being the first."""
+    """Of each image, after its start."""
 
     def __post_init__(self) -> None:
         balls.check(self.norm, self.eps)
@@ -64,13 +64,13 @@ class Square:
             generators = (generator(seed, Stream.SQUARE, first + row, tensor) for row in rows.tolist())
             return np.stack([each.uniform(size=shape) for each in generators])
 
-        for query in range(self.queries):
+        for query in range(-1, self.queries):
             if not len(rows):
                 break
-            block, place = divmod(query - 1, BLOCK)
-            if query == 0:
+            if query < 0:
                 offered = start(images[rows], self.eps, draw)
             else:
+                block, place = divmod(query, BLOCK)
                 if place == 0:
                     numbers = draw(1 + block, *numbers.shape[1:])
                 side = self.side(query, height, width)
@@ -85,7 +85,7 @@ class Square:
         return found
 
     def side(self, query: int, height: int, width: int) -> int:
-        """Of the square of a query."""
+        """Of the square of a query, counted from 0."""
         halvings = np.searchsorted(HALVED, int(query / self.queries * 10_000))
         side = round(math.sqrt(SHARE / 2**halvings * height * width))
         if self.norm == "l2":
@@ -175,8 +175,11 @@ def _hill(height: int, width: int) -> np.ndarray:
 
 
 def _window(places: np.ndarray, side: int, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An index into [n, H, W, ...] that gives [n, side, side, ...]; places: uniform [n, 2]."""
-    room = np.array(images.shape[1:3]) - side + 1
+    """An index into [n, H, W, ...] that gives [n, side, side, ...]; places: uniform [n, 2].
+
+    As in the authors' code, and unlike the paper, no window reaches the last row and column.
+    """
+    room = np.array(images.shape[1:3]) - side
     corner, along = (places * room).astype(int), np.arange(side)
     rows, columns = corner[:, :1] + along, corner[:, 1:] + along
     return np.arange(len(images))[:, np.newaxis, np.newaxis], rows[:, :, np.newaxis], columns[:, np.newaxis]
