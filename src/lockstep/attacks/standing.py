@@ -10,15 +10,16 @@ import numpy as np
 from lockstep.attacks.victim import Victim
 from lockstep.errors import LockstepError
 
-FEW, MANY = 20, 100
-"""Images a call.  Of many, each costs three quarters of what it does among a few; two sizes and no more,
-because JAX and TensorFlow compile for each new one."""
+SIZES = 20, 50, 100
+"""Images a call: few, because JAX and TensorFlow compile for each new one."""
+CALL = 8
+"""What a call costs beside its images, in images."""
 
 
 def packed(victim: Victim, count: int) -> Victim:
-    """The same network, in calls of a size that `count` images nearly fill."""
-    fills = math.ceil(count / MANY) * MANY <= 1.25 * count
-    return replace(victim, batch=min(victim.batch, MANY if fills else FEW))
+    """The same network, in calls of the size in which `count` images, and what fills the last, cost least."""
+    size = min(SIZES, key=lambda size: math.ceil(count / size) * (size + CALL))
+    return replace(victim, batch=min(victim.batch, size))
 
 
 def right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
