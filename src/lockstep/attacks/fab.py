@@ -25,8 +25,8 @@ ETA = 1.05
 BETA = 0.9
 """How much of its distance a misclassified image keeps when it steps back towards the clean one."""
 FINAL_STEPS, BEYOND = 3, 1e-3
-"""Of the search on the line back to the clean image.  By that share it aims beyond the boundary: on a straight
-one, rounding would else leave half of the images right."""
+"""Of the search on the line back to the clean image.  It aims beyond the boundary by that share of the line:
+on a straight one, rounding would else leave half of the images right."""
 TOGETHER = 50
 """Images, each with all its targets: enough to fill calls, few enough to stay in a cache."""
 
