@@ -14,14 +14,8 @@ from test_attack_oracles import FEW, ORACLES, Sides, sides_of
 
 from lockstep.attacks import apgd, losses
 from lockstep.attacks.apgd import APGD, TargetedAPGD
-from lockstep.attacks.gradient import PGD
 from lockstep.attacks.losses import Loss
 from lockstep.attacks.standing import right
-from lockstep.attacks.victim import Victim
-from lockstep.data.draws import epoch_order
-from lockstep.data.mnist import read_mnist_5k
-from lockstep.discovery import find, load
-from lockstep.optimizer import Adam
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -35,23 +29,8 @@ EPS = {"linf": 0.1, "l2": 1.0}
 
 
 @pytest.fixture(scope="module")
-def hardened(trained) -> Sides:
-    """The trained network after some steps more, on images attacked with PGD as they come."""
-    adam = Adam(learning_rate=1e-3)
-    make = load(find("numpy"))
-    backend = make(trained.spec, adam, device="cpu", dtype="float32", threads=1, deterministic=True)
-    backend.load(trained.weights)
-    images, labels = read_mnist_5k()
-    rows = epoch_order(len(labels), 0, 0)[500:][: 60 * 64].reshape(60, 64)
-    for step, these in enumerate(rows):
-        pixels, truth = (images[these] / 255).astype(np.float32), labels[these].astype(int)
-        victim = Victim(backend, trained.affine, "float32", 64)
-        attacked = PGD(EPS["linf"], steps=4, keep="last")(victim, pixels, truth, step)
-        targets = np.eye(10, dtype="float32")[truth][np.newaxis]
-        shown = trained.affine.of_unit(attacked, "float32")[np.newaxis]
-        backend.train_steps(shown, targets, {}, adam.scales(step + 1, 1))
-    weights = {name: backend.dump()[name] for name in trained.spec.weights}
-    return sides_of(trained._replace(weights=weights), COUNT)
+def sides(hardened) -> Sides:
+    return sides_of(hardened, COUNT)
 
 
 def standing(sides: Sides, images: np.ndarray) -> np.ndarray:
@@ -148,32 +127,32 @@ def apart(sides: Sides, found: np.ndarray, stands: np.ndarray) -> int:
 
 @pytest.mark.parametrize("norm", EPS)
 @pytest.mark.parametrize(("ours", "theirs", "value"), [("cross_entropy", "ce", entropy), ("dlr", "dlr", dlr)])
-def test_apgd_is_torchattacks(ours, theirs, value, norm, hardened, monkeypatch):
+def test_apgd_is_torchattacks(ours, theirs, value, norm, sides, monkeypatch):
     loss = by_torch(value)
     monkeypatch.setitem(losses.LOSSES, ours, loss)
-    start_there(monkeypatch, [starts(norm, hardened.images, 3)])
-    stands = single_run("APGD", hardened, norm, 3, loss, hardened.labels, loss=theirs)
+    start_there(monkeypatch, [starts(norm, sides.images, 3)])
+    stands = single_run("APGD", sides, norm, 3, loss, sides.labels, loss=theirs)
     attack = APGD(EPS[norm], norm, STEPS, loss=ours)
-    assert apart(hardened, attack(hardened.ours, hardened.images, hardened.labels), stands) <= ONE
+    assert apart(sides, attack(sides.ours, sides.images, sides.labels), stands) <= ONE
     assert stands.sum() in range(10, COUNT - 10)
 
 
 @pytest.mark.parametrize("norm", EPS)
-def test_targeted_apgd_is_torchattacks(norm, hardened, monkeypatch):
+def test_targeted_apgd_is_torchattacks(norm, sides, monkeypatch):
     """Theirs takes one target after the other, ours all at once: what falls is the same."""
     loss = by_torch(dlr_targeted)
     monkeypatch.setattr(apgd, "TARGETED_DLR", loss)
-    start_there(monkeypatch, [starts(norm, hardened.images, number) for number in range(TARGETS)])
-    logits, stands = hardened.ours.logits(hardened.images), np.ones(COUNT, bool)
-    for number, target in enumerate(apgd.likely(logits, hardened.labels, TARGETS).T):
-        pairs = np.stack([hardened.labels, target], axis=1)
-        stands &= single_run("APGDT", hardened, norm, number, loss, pairs, target_class=number + 2)
+    start_there(monkeypatch, [starts(norm, sides.images, number) for number in range(TARGETS)])
+    logits, stands = sides.ours.logits(sides.images), np.ones(COUNT, bool)
+    for number, target in enumerate(apgd.likely(logits, sides.labels, TARGETS).T):
+        pairs = np.stack([sides.labels, target], axis=1)
+        stands &= single_run("APGDT", sides, norm, number, loss, pairs, target_class=number + 2)
     attack = TargetedAPGD(EPS[norm], norm, STEPS, TARGETS)
-    assert apart(hardened, attack(hardened.ours, hardened.images, hardened.labels), stands) <= ONE
+    assert apart(sides, attack(sides.ours, sides.images, sides.labels), stands) <= ONE
 
 
 @pytest.mark.parametrize("norm", EPS)
-def test_apgd_finds_what_arts_finds(norm, hardened, monkeypatch):
+def test_apgd_finds_what_arts_finds(norm, sides, monkeypatch):
     """ART's differs: only a step that beats the best point counts as a rise, and the last point is judged
     alone.  So it may miss what ours finds, and hardly the other way round."""
     pytest.importorskip("art", reason=f"adversarial-robustness-toolbox is {ORACLES}")
@@ -181,12 +160,12 @@ def test_apgd_finds_what_arts_finds(norm, hardened, monkeypatch):
         warnings.simplefilter("ignore")
         from art.attacks.evasion import auto_projected_gradient_descent as theirs
         from art.estimators.classification import PyTorchClassifier
-    images, labels = hardened.images, hardened.labels
-    start, right_at_first = starts(norm, images, 3), standing(hardened, images)
+    images, labels = sides.images, sides.labels
+    start, right_at_first = starts(norm, images, 3), standing(sides, images)
     start_there(monkeypatch, [start])
     moved = (start - images)[right_at_first]
     monkeypatch.setattr(theirs, "random_sphere", lambda *sizes: moved.reshape(len(moved), -1))
-    model = PyTorchClassifier(hardened.module, None, (28, 28, 1), 10, clip_values=(0, 1), device_type="cpu")
+    model = PyTorchClassifier(sides.module, None, (28, 28, 1), 10, clip_values=(0, 1), device_type="cpu")
     attack = theirs.AutoProjectedGradientDescent(
         model,
         norm={"linf": np.inf, "l2": 2}[norm],
@@ -198,8 +177,8 @@ def test_apgd_finds_what_arts_finds(norm, hardened, monkeypatch):
         loss_type="cross_entropy",
         verbose=False,
     )
-    by_art = standing(hardened, attack.generate(images, labels))
-    ours = standing(hardened, APGD(EPS[norm], norm, STEPS)(hardened.ours, images, labels))
+    by_art = standing(sides, attack.generate(images, labels))
+    ours = standing(sides, APGD(EPS[norm], norm, STEPS)(sides.ours, images, labels))
     assert (ours & ~by_art).sum() <= ONE
     assert ours.sum() in range(10, COUNT - 10)
     assert (~ours & by_art).sum() <= FEW * COUNT, "it finds most of what ours finds"
