@@ -52,6 +52,7 @@ install: .venv/installed
 	@echo "installing into .venv; a few minutes and about 4 GB, once"
 	@python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		$(addprefix --requirement ,$(REQUIREMENTS)) --editable '.[test,oracle,peers]'
+	@python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps torchattacks
 	@python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --only-binary :all: \
 		$(addprefix --requirement ,$(EXAMPLES)) || echo "left out, no wheels for this machine: $(EXAMPLES)"
 	@touch $@

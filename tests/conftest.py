@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from lockstep import discovery
+from lockstep.adversarial import attacked
 from lockstep.conformance.certificate import Certificate
 from lockstep.conformance.verify import Request, prepared_digits, verify
 from lockstep.conformance.worker import Worker
+from lockstep.data.batches import Chunk
 from lockstep.data.dataset import Affine
 from lockstep.data.draws import epoch_order, initial_weights
 from lockstep.data.mnist import read_mnist_5k
 from lockstep.discovery import Plugin, find, load, plugins
+from lockstep.experiment import Adversarial
 from lockstep.optimizer import Adam
 from lockstep.spec import Activation, Conv2D, Dense, Flatten, Spec
 
@@ -125,3 +128,19 @@ def trained() -> Trained:
     return Trained(
         spec, weights, affine, (images[unseen] / 255).astype("float32"), labels[unseen].astype(int)
     )
+
+
+@pytest.fixture(scope="session")
+def hardened(trained) -> Trained:
+    """The same network after most of an epoch more, on images that are attacked as they come; in seconds."""
+    adam, images_and_labels = Adam(learning_rate=1e-3), read_mnist_5k()
+    reference = load(find("numpy"))
+    backend = reference(trained.spec, adam, device="cpu", dtype="float32", threads=1, deterministic=True)
+    backend.load(trained.weights)
+    rows = epoch_order(5000, 0, 0)[500:][: 60 * 64].reshape(60, 64)
+    images, labels = (array[rows] for array in images_and_labels)
+    pixels, targets = (images / 255).astype("float32"), np.eye(10, dtype="float32")[labels]
+    chunk = Chunk(1, pixels, targets, {}, adam.scales(1, len(rows)), None)
+    for step in attacked([chunk], backend, trained.affine, Adversarial(attack="pgd", eps=0.1, steps=4), 0):
+        backend.train_steps(*step.arguments)
+    return trained._replace(weights={name: backend.dump()[name] for name in trained.spec.weights})

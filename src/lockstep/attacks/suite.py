@@ -17,7 +17,7 @@ from lockstep.attacks.attack import Attack
 from lockstep.attacks.corruptions import CORRUPTIONS, Corruption, Shift
 from lockstep.attacks.gradient import FGSM, PGD
 from lockstep.attacks.honesty import CONTROLS, FLOAT32, LARGE, TWICE, saturated
-from lockstep.attacks.named import named
+from lockstep.attacks.named import named, taken
 from lockstep.attacks.noisy import Noisy
 from lockstep.attacks.patch import Patch
 from lockstep.attacks.patterns import MaximumActivation, Universal, pictures
@@ -151,7 +151,8 @@ def _clean(suite: Suite) -> None:
 def _point(suite: Suite, name: str, eps: float) -> None:
     """One attack or noise at one eps."""
     settings = suite.settings
-    images, logits = suite.under(f"{name}={eps:g}", named(name, eps, settings.steps))
+    options = taken(name, {"steps": settings.steps})
+    images, logits = suite.under(f"{name}={eps:g}", named(name, eps, **options))
     if name in settings.names:
         suite.survivors[eps] &= suite.right(logits)
     if eps == settings.shown:
