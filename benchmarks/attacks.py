@@ -2,11 +2,13 @@
 
     make install  # or: pip install -e '.[oracle]' and, without its dependencies, torchattacks
     python benchmarks/attacks.py [--rounds 5] [--images 200] [--set-rounds 3] [--set-images 50] [--threads 1]
+    python benchmarks/attacks.py --cell results/default/cells/adversarial_pgd/torch/cpu/seed-0 --eps 0.2
 
 All attack the same digits with the same settings on the same layers and weights.  PGD: linf, eps 0.3, 40
 steps of 0.01, no random start, beside foolbox and ART.  The set: linf, eps 0.1, APGD on cross-entropy,
 targeted APGD and targeted FAB with 9 targets, 100 steps each, and 5,000 queries of Square, each on what still
-stands, beside torchattacks; the network is trained on PGD before, as nothing would stand otherwise.
+stands, beside torchattacks; the network is trained on PGD before, as nothing would stand otherwise.  With
+--cell (one or more, trained by torch) the set alone attacks those networks, on their test images.
 
 They differentiate the module as PyTorch does; we ask the backend for its `vjp`, which knows that only the
 images are asked about.  Unless a module's weights are frozen, each step computes their gradients too, which
@@ -41,18 +43,42 @@ def main() -> None:
     parser.add_argument("--set-rounds", type=int, default=3)
     parser.add_argument("--set-images", type=int, default=50)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cell", action="append", default=[], metavar="FOLDER")
+    parser.add_argument("--eps", type=float, default=SET_EPS, help="of the set")
     arguments = parser.parse_args()
     process.prepare()
     process.hide_gpus()
+    for folder in arguments.cell:
+        compare_set(folder, *trained(folder, arguments.set_images), arguments.eps, arguments.set_rounds)
+    if arguments.cell:
+        return
     backend = network(arguments.threads)
     victim(backend, arguments.images).logits(digits(arguments.images)[0])  # the first call prepares kernels
     compare(pgd(backend, *digits(arguments.images)), arguments.rounds, f"PGD-40, {arguments.images} images")
     harden(backend)
-    images, labels = digits(arguments.set_images)
-    runs, left = full_set(backend, images, labels)
-    compare(runs, arguments.set_rounds, f"the set, {arguments.set_images} images")
+    asked = victim(backend, max(arguments.set_images, 100))
+    compare_set("hardened", asked, *digits(arguments.set_images), arguments.eps, arguments.set_rounds)
+
+
+def compare_set(what: str, asked: Any, images: Any, labels: Any, eps: float, rounds: int) -> None:
+    runs, left = full_set(asked, images, labels, eps)
+    compare(runs, rounds, f"{what}: the set, {len(images)} images, eps {eps:g}")
     for name, share in left.items():
-        print(f"{name}: {share:.1%} left by the set")
+        print(f"{what}: {name}: {share:.1%} left by the set", flush=True)
+
+
+def trained(folder: str, count: int) -> tuple[Any, Any, Any]:
+    """A finished cell as a victim, and some of its test images with their classes."""
+    from pathlib import Path
+
+    from lockstep import trained
+    from lockstep.attacks.suite import digits as chosen
+    from lockstep.attacks.victim import Victim
+
+    opened = trained.read(Path(folder))
+    dataset = opened.dataset()
+    asked = Victim(opened.backend(), dataset.transform, "float32", batch=max(count, 100))
+    return asked, *chosen(dataset.test, count)
 
 
 def network(threads: int) -> Any:
@@ -111,9 +137,11 @@ def harden(backend: Any) -> None:
         backend.train_steps(attacked[np.newaxis], targets[np.newaxis], {}, adam.scales(step + 1, 1))
 
 
-def module(backend: Any, frozen: bool, channels_first: bool = False) -> Any:
+def module(asked: Any, frozen: bool, channels_first: bool = False) -> Any:
     """The backend's layers and weights as a torch.nn.Module of pixels."""
     import torch
+
+    backend, scale, shift = asked.backend, float(asked.affine.scale), float(asked.affine.shift)
 
     class Network(torch.nn.Module):
         def __init__(self) -> None:
@@ -125,7 +153,7 @@ def module(backend: Any, frozen: bool, channels_first: bool = False) -> Any:
 
         def forward(self, x):  # type: ignore[no-untyped-def]
             weights = {name: self.kept[name.replace("/", "_")] for name in backend.weights}
-            x = x * SCALE + SHIFT
+            x = x * scale + shift
             return backend._forward(x if channels_first else x.movedim(-1, 1), weights, None)
 
     return Network().eval()
@@ -145,14 +173,14 @@ def pgd(backend: Any, images: Any, labels: Any) -> dict[str, Run]:
     chosen = foolbox.criteria.Misclassification(torch.from_numpy(labels))
 
     def by_foolbox(frozen: bool) -> Run:
-        model = foolbox.PyTorchModel(module(backend, frozen), bounds=(0, 1), device="cpu")
+        model = foolbox.PyTorchModel(module(asked, frozen), bounds=(0, 1), device="cpu")
         theirs = foolbox.attacks.LinfProjectedGradientDescentAttack(steps=STEPS, random_start=False)
         return lambda: theirs.run(model, torch.from_numpy(images), chosen, epsilon=EPS)
 
     def by_art(frozen: bool) -> Run:
         loss, box = torch.nn.CrossEntropyLoss(), (0, 1)
         model = PyTorchClassifier(
-            module(backend, frozen), loss, (28, 28, 1), 10, clip_values=box, device_type="cpu"
+            module(asked, frozen), loss, (28, 28, 1), 10, clip_values=box, device_type="cpu"
         )
         theirs = ProjectedGradientDescentNumpy(
             model, eps=EPS, eps_step=EPS / 30, max_iter=STEPS, batch_size=len(images), verbose=False
@@ -168,7 +196,7 @@ def pgd(backend: Any, images: Any, labels: Any) -> dict[str, Run]:
     }
 
 
-def full_set(backend: Any, images: Any, labels: Any) -> tuple[dict[str, Run], dict[str, float]]:
+def full_set(asked: Any, images: Any, labels: Any, eps: float) -> tuple[dict[str, Run], dict[str, float]]:
     """Runs, and the share of images that each has left when it has run."""
     import torch
     import torchattacks
@@ -177,14 +205,14 @@ def full_set(backend: Any, images: Any, labels: Any) -> tuple[dict[str, Run], di
     from lockstep.attacks.autoattack import AutoAttack
     from lockstep.attacks.scores import accuracy
 
-    asked, attack, left = victim(backend, max(len(images), 100)), AutoAttack(SET_EPS), {}
+    attack, left = AutoAttack(eps), {}
     pixels, truth = torch.from_numpy(images).movedim(-1, 1).contiguous(), torch.from_numpy(labels)
 
     def ours() -> None:
         left["lockstep"] = accuracy(asked, attack(asked, images, labels), labels)
 
     def theirs(frozen: bool) -> Run:
-        model, same = module(backend, frozen, channels_first=True), {"norm": "Linf", "eps": SET_EPS}
+        model, same = module(asked, frozen, channels_first=True), {"norm": "Linf", "eps": eps}
         parts = [
             torchattacks.APGD(model, steps=100, **same),
             torchattacks.APGDT(model, steps=100, **same),
