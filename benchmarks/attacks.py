@@ -141,7 +141,10 @@ def module(asked: Any, frozen: bool, channels_first: bool = False) -> Any:
     """The backend's layers and weights as a torch.nn.Module of pixels."""
     import torch
 
-    backend, scale, shift = asked.backend, float(asked.affine.scale), float(asked.affine.shift)
+    backend = asked.backend
+    scale, shift = (
+        torch.from_numpy(each.astype("float32")) for each in (asked.affine.scale, asked.affine.shift)
+    )
 
     class Network(torch.nn.Module):
         def __init__(self) -> None:
@@ -153,8 +156,8 @@ def module(asked: Any, frozen: bool, channels_first: bool = False) -> Any:
 
         def forward(self, x):  # type: ignore[no-untyped-def]
             weights = {name: self.kept[name.replace("/", "_")] for name in backend.weights}
-            x = x * scale + shift
-            return backend._forward(x if channels_first else x.movedim(-1, 1), weights, None)
+            x = (x.movedim(1, -1) if channels_first else x) * scale + shift
+            return backend._forward(x.movedim(-1, 1), weights, None)
 
     return Network().eval()
 
