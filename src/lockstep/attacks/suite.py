@@ -21,14 +21,14 @@ from lockstep.attacks.corruptions import CORRUPTIONS, Corruption, Shift
 from lockstep.attacks.fab import FAB
 from lockstep.attacks.gradient import FGSM, PGD
 from lockstep.attacks.honesty import LARGE, saturated, unsteady
-from lockstep.attacks.named import named
+from lockstep.attacks.named import named, taken
 from lockstep.attacks.noisy import Noisy
 from lockstep.attacks.patch import Patch
 from lockstep.attacks.patterns import MaximumActivation, Universal, pictures
 from lockstep.attacks.scores import accuracy_under
 from lockstep.attacks.square import Square
 from lockstep.attacks.standing import packed, right
-from lockstep.attacks.strength import CONTROLS, FLOAT32, ITERATED, OF_NAMES, STRONG, WORST
+from lockstep.attacks.strength import CONTROLS, FLOAT32, OF_NAMES, STRONG, WORST
 from lockstep.attacks.victim import Victim
 from lockstep.backend import Backend
 from lockstep.config_file import Attacks, Strong
@@ -206,8 +206,8 @@ def _clean(suite: Suite) -> None:
 
 def _point(suite: Suite, name: str, eps: float) -> None:
     """One attack or noise at one eps."""
-    settings, options = suite.settings, suite.pgd if name in ITERATED else {}
-    images, logits = suite.under(f"{name}={eps:g}", named(name, eps, **options))
+    settings = suite.settings
+    images, logits = suite.under(f"{name}={eps:g}", named(name, eps, **taken(name, suite.pgd)))
     if name in settings.names:
         suite.survivors[eps] &= suite.right(logits)
     if eps == settings.shown:
@@ -244,10 +244,10 @@ def _worst(suite: Suite) -> None:
 
 def _further(suite: Suite, name: str, attack: Attack) -> None:
     """The share of all images that survive one attack more; nobody else is attacked."""
-    eps, victim = suite.settings.shown, packed(suite.victim)
-    standing = suite.survivors[eps].copy()
+    eps, standing = suite.settings.shown, suite.survivors[suite.settings.shown].copy()
     if standing.any():
         images, labels = suite.images[standing], suite.labels[standing]
+        victim = packed(suite.victim, len(labels))
         # Numbers beyond those of the images: random starts that none of them has had.
         attacked = attack(victim, images, labels, suite.seed, first=len(suite.labels))
         standing[standing] = right(victim.logits(attacked), labels)
