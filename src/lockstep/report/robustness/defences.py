@@ -66,7 +66,7 @@ def grid(robustness: Robustness) -> Grid:
             numbers = []
             for attack in shown:
                 value = robustness.estimate(name, condition(attack, eps))
-                marked = trust.mark(trust.warnings(judged, name, attack, eps))
+                marked = trust.mark(checks.upper_bound(judged, name, attack, eps))
                 numbers.append(marked + escape((" " if marked else "") + text.number(value.mean, ".1f")))
             under = condition("worst", eps)
             worst, change = robustness.estimate(name, under), robustness.change(name, under)
@@ -97,7 +97,7 @@ def sentences(robustness: Robustness) -> list[tuple[str, str | Markup]]:
             change, cost = robustness.change(name, under), _clean_change(robustness, name)
             parts.append(f"against {baseline} {_points(change)}: {verdict(name, under, change)}")
             parts.append(f"test accuracy without attack {_points(cost)}: {verdict(name, '', cost)}")
-        marked = trust.mark(trust.warnings(judged, name, "worst", eps))
+        marked = trust.mark(checks.upper_bound(judged, name, "worst", eps))
         said.append((name, Markup("{}{}.").format(marked + " " if marked else "", "; ".join(parts))))
     return said
 

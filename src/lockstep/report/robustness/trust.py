@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from markupsafe import Markup, escape
@@ -12,8 +11,7 @@ from lockstep.attacks.honesty import Check
 from lockstep.report import text
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.robustness.attacked import Attacked, Robustness
-from lockstep.report.robustness.checks import Judged, judge
-from lockstep.report.robustness.names import title
+from lockstep.report.robustness.checks import Judged, judge, readable
 from lockstep.report.runs import Side
 
 
@@ -53,15 +51,9 @@ def failures(robustness: Robustness) -> list[str]:
             alike.setdefault(key, []).append((each.attacked.run.cell.seed, each.check))
     return [
         f"{name}, {robustness.results.label(side)}: not true that {check}. "
-        + " ".join(f"Seed {seed}, {_readable(detail)}." for seed, detail in details)
+        + " ".join(f"Seed {seed}, {readable(detail)}." for seed, detail in details)
         for (name, side, check), details in alike.items()
     ]
-
-
-def _readable(check: Check) -> str:
-    """With percent signs as the page writes them, and the page's names of attacks."""
-    said = str(check._replace(attack=title(check.attack) if check.attack else ""))
-    return re.sub(r"(?<=\d)%", " %", said)
 
 
 def sentences(robustness: Robustness) -> list[str]:
@@ -75,8 +67,8 @@ def sentences(robustness: Robustness) -> list[str]:
     said = [
         f"{len(attacks) - failed:,} of {text.count(len(attacks), 'check')} of the attacks on "
         f"{text.count(models, 'network')} passed. With {text.count(robustness.images, 'image')} one of them "
-        f"is {100 / robustness.images:.2g} % of accuracy. A check allows {100 * honesty.SLACK:g} %, and "
-        f"{100 * honesty.SETTLED:g} % for twice the steps, so among many some fail by an image or two."
+        f"is {100 / robustness.images:.2g} % of accuracy. A check allows {100 * honesty.SLACK:g} % to "
+        f"{100 * honesty.BEHIND:g} %, so among many some fail by an image or two."
     ]
     overstated = [each for each in found if each.check.name == honesty.float32_suffices(0, 0).name]
     wrong = [each for each in overstated if not each.check.passed]
@@ -93,16 +85,6 @@ def sentences(robustness: Robustness) -> list[str]:
 
 def _is_saturation(judged: Judged) -> bool:
     return judged.check.name == honesty.gradients_exist(0).name
-
-
-def warnings(judged: Sequence[Judged], experiment: str, attack: str, eps: float) -> list[str]:
-    """Why a number is not to be trusted."""
-    return [
-        f"{each.attacked.run.cell.backend}, seed {each.attacked.run.cell.seed}: not true that "
-        f"{each.check.name} ({_readable(each.check)})"
-        for each in judged
-        if each.attacked.run.cell.name == experiment and each.concerns(attack, eps)
-    ]
 
 
 def mark(reasons: Sequence[str]) -> Markup:
