@@ -28,6 +28,7 @@ from lockstep.report.robustness import (
     corrupted,
     curves,
     defences,
+    heat,
     lead,
     published,
     replicated,
@@ -260,7 +261,7 @@ def test_transfer_is_the_right_way_round(robustness: Robustness, index: Path, pa
     assert frame.accuracy["beta", 0, "alpha", 0] == 0.6
     # A run without results is no row or column: four networks are left.
     assert len(frame) == 4 * 4
-    drawn = carried.figure(robustness)
+    drawn = heat.figure(robustness)
     order = re.findall(r">(\d+)</text>", drawn.svg)
     assert order[3] == "70"  # first row: crafted on alpha's seed 0; last column: shown to beta's
     assert order[12] == "60"
@@ -277,7 +278,7 @@ def test_missing_or_damaged_transfer_is_told(config: Config, tmp_path: Path):
             path.unlink() if content is None else path.write_text(content)
             found = attacked.read(runs.read(config))
             assert f"Not shown yet: beta: {said}" in " ".join(carried.sentences(found))
-            assert carried.figure(found)
+            assert heat.figure(found)
     finally:
         path.write_text(kept)
 

@@ -32,7 +32,7 @@ SPECIAL = str.maketrans(
         "[": "{[}",  # after \\ it would start an argument
         "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-        '"': "''", "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "⚠": r"$^{\ast}$", "–": "--",
+        '"': "''", "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "⚠": r"$^{\ast}$", "≤": r"$\leq$", "≥": r"$\geq$", "–": "--",
         "“": "``", "”": "''", "’": "'", "\N{NO-BREAK SPACE}": "~", "\N{EM SPACE}": r"\quad{}", "\n": " ",
     }
 )  # fmt: skip
@@ -93,7 +93,8 @@ def _robust(under_attack: Robustness | None) -> Iterable[Table]:
             f"Accuracy of {text.count(under_attack.images, 'image')} under attack, by the eps that pixels "
             "in [0, 1] may change: mean over seeds. In the worst case an image survives only if no attack "
             "fools it; the last column is of that, paired by seed. "
-            f"{OVER_SEEDS} ⚠: a check of the attack failed.",
+            f"{OVER_SEEDS} Over images: Wilson's 95 % interval for such a network on other images. ⚠ ≤: an "
+            "upper bound, as a check of the attack failed.",
         )
 
 
@@ -109,20 +110,23 @@ def _timed(timings: Timings | None) -> Iterable[Table]:
 
 
 def folded(grid: Grid, *left_out: str) -> Grid:
-    """Each interval in parentheses behind its value; without spreads and the columns `left_out`."""
+    """Intervals in parentheses behind their value; without spreads and the columns `left_out`."""
     names = [_plain(name) for name in grid.columns]
-    interval_of: dict[int, int] = {}
+    intervals_of: dict[int, list[int]] = {}
     kept: list[int] = []
     for place, name in enumerate(names):
-        if name == INTERVAL:
-            interval_of[kept[-1]] = place
+        if name.startswith(INTERVAL):
+            intervals_of.setdefault(kept[-1], []).append(place)
         elif not name.startswith("SD") and name not in left_out:
             kept.append(place)
 
     def cell(row: Sequence[str], place: int) -> str:
-        interval = _plain(row[interval_of[place]]) if place in interval_of else ""
         # What else may stand there says why there is no interval.
-        return f"{_plain(row[place])} ({interval})" if " to " in interval else _plain(row[place])
+        found = {names[at]: _plain(row[at]) for at in intervals_of.get(place, []) if " to " in row[at]}
+        said = "; ".join(
+            f"{each} {name.removeprefix(INTERVAL).strip(', ')}".strip() for name, each in found.items()
+        )
+        return f"{_plain(row[place])} ({said})" if said else _plain(row[place])
 
     groups = [
         Group(group.title, group.note, [[cell(row, place) for place in kept] for row in group.rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from lockstep.attacks import honesty
 from lockstep.attacks.honesty import Check
 from lockstep.report.robustness import carried
 from lockstep.report.robustness.attacked import Attacked, Robustness
+from lockstep.report.robustness.names import title
 
 COLUMNS = ["experiment", "backend", "device", "seed", "check", "about", "passed", "detail"]
 OF_FLOAT32 = {honesty.gradients_exist(0).name, honesty.float32_suffices(0, 0).name}
@@ -85,3 +87,19 @@ def table(robustness: Robustness) -> Iterable[dict[str, Any]]:
         about = "float32" if each.of_float32 else "attack"
         check = (each.check.name, about, each.check.passed, str(each.check))
         yield dict(zip(COLUMNS, (cell.name, cell.backend, cell.device, cell.seed, *check), strict=True))
+
+
+def upper_bound(judged: Sequence[Judged], experiment: str, attack: str, eps: float) -> list[str]:
+    """Why a number is not to be trusted."""
+    return [
+        f"{each.attacked.run.cell.backend}, seed {each.attacked.run.cell.seed}: not true that "
+        f"{each.check.name} ({readable(each.check)})"
+        for each in judged
+        if each.attacked.run.cell.name == experiment and each.concerns(attack, eps)
+    ]
+
+
+def readable(check: Check) -> str:
+    """With percent signs as the page writes them, and the page's names of attacks."""
+    said = str(check._replace(attack=title(check.attack) if check.attack else ""))
+    return re.sub(r"(?<=\d)%", " %", said)

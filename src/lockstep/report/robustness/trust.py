@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from markupsafe import Markup, escape
@@ -12,8 +11,8 @@ from lockstep.attacks.honesty import Check
 from lockstep.report import text
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.robustness.attacked import Attacked, Robustness
-from lockstep.report.robustness.checks import Judged, judge
-from lockstep.report.robustness.names import title
+from lockstep.report.robustness.bounds import sign
+from lockstep.report.robustness.checks import Judged, judge, readable
 from lockstep.report.runs import Side
 
 
@@ -41,7 +40,7 @@ def _row(attacked: Attacked, checks: Sequence[Judged]) -> tuple[str | Markup, ..
     names = "; ".join(f"{name} (×{failed.count(name)})" for name in dict.fromkeys(failed))
     names = names.replace(" (×1)", "")
     said = "; ".join(part for part in (names, attacked.reason) if part)
-    return counts[0], counts[1], (mark([names]) + " " if failed else Markup("")) + escape(said)
+    return counts[0], counts[1], (sign([names]) + " " if failed else Markup("")) + escape(said)
 
 
 def failures(robustness: Robustness) -> list[str]:
@@ -53,15 +52,9 @@ def failures(robustness: Robustness) -> list[str]:
             alike.setdefault(key, []).append((each.attacked.run.cell.seed, each.check))
     return [
         f"{name}, {robustness.results.label(side)}: not true that {check}. "
-        + " ".join(f"Seed {seed}, {_readable(detail)}." for seed, detail in details)
+        + " ".join(f"Seed {seed}, {readable(detail)}." for seed, detail in details)
         for (name, side, check), details in alike.items()
     ]
-
-
-def _readable(check: Check) -> str:
-    """With percent signs as the page writes them, and the page's names of attacks."""
-    said = str(check._replace(attack=title(check.attack) if check.attack else ""))
-    return re.sub(r"(?<=\d)%", " %", said)
 
 
 def sentences(robustness: Robustness) -> list[str]:
@@ -93,21 +86,3 @@ def sentences(robustness: Robustness) -> list[str]:
 
 def _is_saturation(judged: Judged) -> bool:
     return judged.check.name == honesty.gradients_exist(0).name
-
-
-def warnings(judged: Sequence[Judged], experiment: str, attack: str, eps: float) -> list[str]:
-    """Why a number is not to be trusted."""
-    return [
-        f"{each.attacked.run.cell.backend}, seed {each.attacked.run.cell.seed}: not true that "
-        f"{each.check.name} ({_readable(each.check)})"
-        for each in judged
-        if each.attacked.run.cell.name == experiment and each.concerns(attack, eps)
-    ]
-
-
-def mark(reasons: Sequence[str]) -> Markup:
-    """A visible sign, with the reasons for who points at it or has it read; nothing without any."""
-    if not reasons:
-        return Markup("")
-    why = "; ".join(reasons)
-    return Markup('<abbr class="warning" title="{}">⚠</abbr>').format(why)
