@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.table import Table
 
 from lockstep import gpu, outputs
-from lockstep.attacks.honesty import AIMED, CONTROLS, checks
 from lockstep.attacks.named import Attacked, grid, named
 from lockstep.attacks.scores import accuracy
+from lockstep.attacks.strength import AIMED, CONTROLS, checks
 from lockstep.attacks.suite import digits
 from lockstep.attacks.victim import Victim
 from lockstep.console import Console

@@ -32,8 +32,9 @@ SPECIAL = str.maketrans(
         "[": "{[}",  # after \\ it would start an argument
         "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-        '"': "''", "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "⚠": r"$^{\ast}$", "≤": r"$\leq$", "≥": r"$\geq$", "–": "--",
-        "“": "``", "”": "''", "’": "'", "\N{NO-BREAK SPACE}": "~", "\N{EM SPACE}": r"\quad{}", "\n": " ",
+        '"': "''", "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "⚠": r"$^{\ast}$", "≤": r"$\leq$",
+        "≥": r"$\geq$", "–": "--", "“": "``", "”": "''", "’": "'",
+        "\N{NO-BREAK SPACE}": "~", "\N{EM SPACE}": r"\quad{}", "\n": " ",
     }
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""An accuracy under attack as every page writes it: marked where it is an upper bound, with both intervals."""
+"""An accuracy under attack as every page writes it: whether it is an upper bound, and both intervals."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def over_images(percent: float, n: int) -> str:
 
 
 def marked(number: str, reasons: Sequence[str]) -> str | Markup:
-    """ "75.0"; where it is an upper bound "⚠ ≤ 75.0", the sign saying why to who points at it or has it read."""
-    return Markup("{} ≤\N{NO-BREAK SPACE}{}").format(sign(reasons), number) if reasons else number
+    """ "75.0"; where it is an upper bound "⚠ ≤ 75.0"."""
+    return Markup("{} {}").format(sign(reasons), text.at_most(number)) if reasons else number
 
 
 def sign(reasons: Sequence[str]) -> Markup:
-    """Nothing without any."""
+    """It says why to who points at it, or has it read; nothing without reasons."""
     if not reasons:
         return Markup("")
     return Markup('<abbr class="warning" title="{}">⚠</abbr>').format("; ".join(reasons))
@@ -80,4 +80,5 @@ def counted(robustness: Robustness, eps: float) -> list[str]:
 def moves(robustness: Robustness) -> str:
     """How far other images would move an accuracy that is measured on as many, at most."""
     low, high = of_share(0.5, robustness.images, CONFIDENCE)
-    return f"other {text.count(robustness.images, 'image')} would move each point too, by up to ±{50 * (high - low):.0f}"
+    images = text.count(robustness.images, "image")
+    return f"other {images} would move each point too, by up to ±{50 * (high - low):.0f}"

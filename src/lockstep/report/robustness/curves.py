@@ -61,8 +61,8 @@ def _attacks(robustness: Robustness) -> Figure:
             f"Accuracy of {baseline} against eps, under attacks and under noise.",
             f"{baseline}, {about(robustness)}. Solid: attacks, which look at the network. Dashed: "
             "noise of the same size, which does not. For Gaussian noise eps is the standard deviation, for "
-            "salt and pepper the share of pixels. AutoAttack is measured at one eps. Bars: 95 % intervals over "
-            f"seeds; {bounds.moves(robustness)}. (≤): an upper bound, as a check failed.",
+            "salt and pepper the share of pixels. AutoAttack is measured at one eps. Bars: 95 % intervals "
+            f"over seeds; {bounds.moves(robustness)}. (≤): an upper bound, as a check failed.",
         )
 
 
@@ -96,9 +96,9 @@ def _defences(robustness: Robustness) -> Figure:
             f"Accuracy of {len(robustness.experiments)} experiments against eps, in the worst case and under "
             "noise.",
             f"Left: an image counts as right only if it survives every attack, which at eps {eps:g} are "
-            f"{text.listed(bounds.counted(robustness, eps))}; {about(robustness)}. {_alone(robustness)}Right: "
-            f"the same eps of uniform noise. Bars: 95 % intervals over seeds; {bounds.moves(robustness)}. "
-            "(≤): an upper bound, as a check failed.",
+            f"{text.listed(bounds.counted(robustness, eps))}; {about(robustness)}. {_alone(robustness)}"
+            "Right: the same eps of uniform noise. Bars: 95 % intervals over seeds; "
+            f"{bounds.moves(robustness)}. (≤): an upper bound, as a check failed.",
         )
 
 

@@ -105,28 +105,20 @@ def noisy(robustness: Robustness) -> list[str]:
     eps, judged, said = robustness.settings.shown, checks.judge(robustness), list[str]()
     for name in robustness.experiments:
         clean = robustness.estimate(name, "noisy_clean")
-        one, mean, without = (
+        if not clean.n:
+            continue
+        kept = (
             bounds.kept(robustness, judged, name, each, eps)
             for each in ("noisy_pgd", "noisy_pgd_mean", "pgd")
         )
-        if clean.n:
-            said.append(
-                Markup(
-                    "{}, with that noise at inference too: {:.1f} % without attack; PGD of eps {} leaves {} % "
-                    "({}) along the gradient of a single draw, and {} % ({}) along the mean of several. "
-                    "Without noise at inference it leaves {} % ({})."
-                ).format(
-                    name,
-                    clean.mean,
-                    f"{eps:g}",
-                    one.shown,
-                    one.over_seeds,
-                    mean.shown,
-                    mean.over_seeds,
-                    without.shown,
-                    without.over_seeds,
-                )  # fmt: skip
-            )
+        one, mean, without = (Markup("{} % ({})").format(each.shown, each.over_seeds) for each in kept)
+        said.append(
+            Markup(
+                "{}, with that noise at inference too: {} % without attack; PGD of eps {} leaves {} along "
+                "the gradient of a single draw, and {} along the mean of several. Without noise at inference "
+                "it leaves {}."
+            ).format(name, f"{clean.mean:.1f}", f"{eps:g}", one, mean, without)
+        )
     return said
 
 

@@ -1,5 +1,5 @@
-"""AutoAttack (Croce & Hein 2020), the field's standard set: what each of its parts leaves, and accuracy against
-any eps from the distances that one of them finds."""
+"""AutoAttack (Croce & Hein 2020), the field's standard set: what each of its parts leaves, and accuracy
+against any eps from the distances that one of them finds."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def figure(robustness: Robustness) -> Figure | None:
             drawn,
             "any_eps",
             f"Accuracy of {text.listed(list(found))} against any eps, as lines that only fall.",
-            "Lines: the share of images whose nearest misclassified neighbour FAB found farther away than eps, "
-            "all of them from one run. Where FAB found none near, another attack may: the line is an upper "
-            f"bound. Large plus: AutoAttack; other marks: worst case of the attacks that were given that eps, on "
+            "Lines: the share of images that FAB found no wrong neighbour of within eps, for any eps from "
+            "one run. Where it found none, another attack may: the line is an upper bound. Large plus: "
+            "AutoAttack; other marks: the worst case of the attacks that were given that eps, on "
             f"{text.count(robustness.images, 'image')}, which are not all the same ones.",
         )
