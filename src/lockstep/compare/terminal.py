@@ -77,7 +77,7 @@ def _metrics(found: Comparison, console: Console) -> None:
             group.experiment,
             _side(group),
             words.metric(metric),
-            words.mean(first, first.first),
+            words.first(first),
             *cells,
         )
     if shown:

@@ -54,7 +54,12 @@ def over_images(percent: float, n: int) -> str:
 
 def marked(number: str, reasons: Sequence[str]) -> str | Markup:
     """ "75.0"; where it is an upper bound "⚠ ≤ 75.0"."""
-    return Markup("{} {}").format(sign(reasons), text.at_most(number)) if reasons else number
+    return signed(text.at_most(number), reasons) if reasons else number
+
+
+def signed(what: str, reasons: Sequence[str]) -> str | Markup:
+    """With the sign before it, where there are reasons."""
+    return Markup("{} {}").format(sign(reasons), what) if reasons else what
 
 
 def sign(reasons: Sequence[str]) -> Markup:

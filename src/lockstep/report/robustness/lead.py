@@ -75,8 +75,8 @@ def _defended(robustness: Robustness, judged: Sequence[Judged]) -> str:
     marked = {}
     for name, change in changes.items():
         again = verdict(name, condition("worst", eps), change).endswith(replication.NO)
-        sign = bounds.sign(checks.upper_bound(judged, name, "worst", eps))
-        marked[name] = (sign + " " if sign else sign) + escape(name + f" ({replication.NO})" * again)
+        known = escape(name + f" ({replication.NO})" * again)
+        marked[name] = bounds.signed(known, checks.upper_bound(judged, name, "worst", eps))
     words = {
         word: [marked[name] for name, change in changes.items() if text.verdict(change) == word]
         for word in ("higher", "lower", "cannot tell")

@@ -23,7 +23,8 @@ TITLES = {
 NOISES = ("uniform_noise", "gaussian_noise", "salt_and_pepper")
 """Controls: they know nothing of the network."""
 FAST = ("apgd", "apgd_targeted", "autoattack_fast")
-"""At the shown eps, beside the attacks of the config: each is of the images that all of them left so far."""
+"""At the shown eps, beside the attacks of the config: what APGD leaves, what it and targeted APGD leave, and
+that again as the number of the set."""
 STRONG = (
     "strong_clean",
     "strong_pgd",

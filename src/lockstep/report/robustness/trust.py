@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from lockstep.attacks import honesty
 from lockstep.attacks.honesty import Check
 from lockstep.report import text
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.robustness.attacked import Attacked, Robustness
-from lockstep.report.robustness.bounds import sign
+from lockstep.report.robustness.bounds import signed
 from lockstep.report.robustness.checks import Judged, judge, readable
 from lockstep.report.runs import Side
 
@@ -40,7 +40,7 @@ def _row(attacked: Attacked, checks: Sequence[Judged]) -> tuple[str | Markup, ..
     names = "; ".join(f"{name} (×{failed.count(name)})" for name in dict.fromkeys(failed))
     names = names.replace(" (×1)", "")
     said = "; ".join(part for part in (names, attacked.reason) if part)
-    return counts[0], counts[1], (sign([names]) + " " if failed else Markup("")) + escape(said)
+    return counts[0], counts[1], signed(said, failed)
 
 
 def failures(robustness: Robustness) -> list[str]:
