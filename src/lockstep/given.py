@@ -45,6 +45,13 @@ def whole(name: str, value: object, low: int, below: int = 2**31) -> int:
     raise _unexpected(name, value, f"an integer, {low} or more" + f" and below {below}" * (found >= below))
 
 
+def flag(name: str, value: object) -> bool:
+    """Raises LockstepError for anything but True and False."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise _unexpected(name, value, "True or False")
+
+
 def number(name: str, value: object) -> float:
     """A finite one.  Raises LockstepError for anything else."""
     if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):

@@ -8,6 +8,7 @@ are those of the command line and of Snakemake, whatever this one has imported o
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ import pandas as pd
 from lockstep import cell as cells
 from lockstep import child, given, gpu, layer_table, process
 from lockstep import config as configs
-from lockstep.attacks.named import named
+from lockstep.attacks.named import named, remark
 from lockstep.attacks.scores import accuracy
 from lockstep.attacks.suite import digits
 from lockstep.attacks.victim import Victim
@@ -225,21 +226,26 @@ class Run:
         images: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         n: int = 100,
-        steps: int = 40,
         seed: int = 0,
+        **options: object,
     ) -> Attacked:
         """Images changed so that this network gets them wrong, and how often it still gets them right.
 
-        name: fgsm, bim, pgd, pgd_margin, pgd_l2, mifgsm or universal, or noise to compare them with:
-        uniform_noise, uniform_noise_l2, gaussian_noise, salt_and_pepper; docs/attacks.md explains them.
+        name: fgsm, bim, pgd, pgd_margin, mifgsm, universal, apgd, apgd_dlr, apgd_targeted, fab, square,
+        autoattack or autoattack_fast, or noise to compare them with: uniform_noise, gaussian_noise,
+        salt_and_pepper; with _l2 pgd, uniform_noise and all from apgd on; docs/attacks.md explains them.
         eps: how far a pixel in [0, 1] may move (of l2: how long the whole change may be).
         images, labels: what is attacked, and its true classes; by default n test images all over the set.
-        steps: of the attacks that have several; seed: of random starts and noise.
-        Raises LockstepError for an unknown name or a value that an attack refuses.
+        seed: of random starts and noise.
+        options: what the attack has, such as steps, step (in units of eps, or "madry") and restarts of pgd.
+        Raises LockstepError for an unknown name or option, or a value that an attack refuses; warns where
+        there are too few classes for its loss.
         """
         eps, seed = given.number("attack: eps", eps), given.whole("attack: seed", seed, 0, given.SEEDS)
-        steps, n = given.whole("attack: steps", steps, 1), given.whole("attack: n", n, 1)
-        attack = named(given.text("attack: name", name), eps, steps)
+        n = given.whole("attack: n", n, 1)
+        attack = named(given.text("attack: name", name), eps, **options)
+        if said := remark(attack, self.spec.output_shape[-1]):
+            warnings.warn(f"{name}: {said}", stacklevel=2)
         if (images is None) != (labels is None):
             raise LockstepError("attack: found images or labels alone, expected both or neither")
         if images is None or labels is None:

@@ -120,7 +120,7 @@ def _attack(
     first: int,
 ) -> np.ndarray:
     """aims: what the loss asks for, in each ascent of an image: [n, ascents, ...]; standing: bool [n]."""
-    victim, found, ascents = packed(victim), images.copy(), aims.shape[1]
+    found, ascents = images.copy(), aims.shape[1]
     for restart in range(attack.restarts):
         rows = np.flatnonzero(standing)
         abreast = max(ABREAST // ascents, 1)
@@ -169,7 +169,7 @@ def _climb(
     at.step *= FIRST_STEP * eps
     last = 0
     for step in range(attack.steps):
-        logits, gradient = victim.logits_and_gradient(at.x, at.aims, loss.derivative)
+        logits, gradient = packed(victim, len(at.x)).logits_and_gradient(at.x, at.aims, loss.derivative)
         fallen = ~right(logits, at.labels)
         if fallen.any():
             yield at.row[fallen], at.x[fallen]

@@ -21,7 +21,7 @@ from lockstep.attacks.square import Square
 from lockstep.attacks.standing import right
 from lockstep.attacks.victim import Victim
 
-FAST_STEPS, FAST_TARGETS = 20, 3
+FAST_STEPS, FAST_TARGETS = 25, 4
 
 
 class Stage(NamedTuple):

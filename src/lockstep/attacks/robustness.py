@@ -98,7 +98,7 @@ def _suite(config: Config, cell: Cell) -> Suite:
         raise LockstepError(f"{opened.folder}: results of another configuration; train the cell again")
     dataset = opened.dataset()
     images, labels = digits(dataset.test, settings.images)
-    experiment = cell.experiment
+    experiment, strong = cell.experiment, settings.strong_of(cell.key)
     weighted = [node for node in experiment.spec.nodes if node.weights]
     batch = min(len(images), BATCH)
     return Suite(
@@ -110,7 +110,8 @@ def _suite(config: Config, cell: Cell) -> Suite:
         part=opened.backend,
         hidden={node.name: node.output_shape[-1] for node in weighted[:-1]},
         settings=settings,
-        strong=settings.strong_of(cell.key),
+        strong=strong,
+        others=digits(dataset.test, strong.images if strong else 1),
         image_noise=experiment.regularisation.image_noise,
         seed=cell.seed,
     )

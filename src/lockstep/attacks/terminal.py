@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from lockstep import gpu, outputs
-from lockstep.attacks.named import Attacked, grid, named
+from lockstep.attacks.named import Attacked, grid, named, remark, require_takers, taken
 from lockstep.attacks.scores import accuracy
-from lockstep.attacks.strength import AIMED, CONTROLS, checks
+from lockstep.attacks.strength import CONTROLS, checks
 from lockstep.attacks.suite import digits
 from lockstep.attacks.victim import Victim
 from lockstep.console import Console
@@ -27,17 +28,24 @@ def run(
     trained: Trained,
     names: Sequence[str],
     eps: Sequence[float],
-    steps: int,
+    options: Mapping[str, Any],
     images: int,
     seed: int,
     json_file: Path | None,
     out: Console,
 ) -> None:
-    """Print accuracies by attack and eps, and what speaks against believing them."""
-    wanted = list(dict.fromkeys([*names, *(CONTROLS[AIMED.get(name, "linf")] for name in names)]))
-    attacks = [(name, size, named(name, size, steps)) for name in wanted for size in eps]
+    """Print accuracies by attack and eps, and what speaks against believing them.
+
+    options: those that were asked for; each goes to the attacks that have it.
+    """
+    require_takers(names, options)
+    wanted = dict.fromkeys([*names, *(CONTROLS["l2" if name.endswith("_l2") else "linf"] for name in names)])
+    attacks = [(name, size, named(name, size, **taken(name, options))) for name in wanted for size in eps]
     dataset, training = trained.dataset(), trained.cell.experiment.training
     pixels, labels = digits(dataset.test, images)
+    for name, said in {name: remark(attack, dataset.classes) for name, _, attack in attacks}.items():
+        if said:
+            out.print(f"{name}: {said}", style="yellow")
     with gpu.held(trained.cell.device), counting(len(attacks)) as advance:
         victim = Victim(trained.backend(), dataset.transform, training.dtype, batch=min(len(labels), BATCH))
         clean = accuracy(victim, pixels, labels)
@@ -51,7 +59,7 @@ def run(
         content = {
             "cell": str(trained.cell),
             "clean": clean,
-            "steps": steps,
+            "options": dict(options),
             "seed": seed,
             "accuracies": [asdict(row) for row in found],
             "checks": [check._asdict() for check in made],
@@ -59,8 +67,16 @@ def run(
         write_json(json_file, content)
 
 
+def step(text: str | None) -> float | str | None:
+    """Of a command line: a number, or a word that an attack may know."""
+    try:
+        return text if text is None else float(text)
+    except ValueError:
+        return text
+
+
 def _table(found: Sequence[Attacked], clean: float, title: str) -> Table:
-    accuracies = {(row.attack, row.eps): f"{100 * row.accuracy:.1f}" for row in found}
+    accuracies = {(row.attack, row.eps): row for row in found}
     sizes = list(dict.fromkeys(row.eps for row in found))
     table = Table("attack", title=title, title_justify="left")
     table.add_column("clean", justify="right")
@@ -69,5 +85,12 @@ def _table(found: Sequence[Attacked], clean: float, title: str) -> Table:
     for eps in sizes:
         table.add_column(f"eps {eps:g}", justify="right")
     for name in dict.fromkeys(row.attack for row in found):
-        table.add_row(name, f"{100 * clean:.1f}", *(accuracies[name, eps] for eps in sizes))
+        rows = [accuracies[name, eps] for eps in sizes]
+        table.add_row(name, _percent(clean), *(_percent(row.accuracy) for row in rows))
+        for part in rows[0].stages:
+            table.add_row(f"  after {part}", "", *(_percent(row.stages[part]) for row in rows), style="dim")
     return table
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

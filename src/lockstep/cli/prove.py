@@ -60,7 +60,21 @@ def attack(
     more: Annotated[list[float] | None, typer.Argument(metavar="", show_default=False)] = None,
     name: Annotated[list[str], typer.Option("--attack", help="fgsm, pgd, ...; may be repeated")] = ["fgsm"],  # noqa: B006  typer reads it
     eps: Annotated[list[float], typer.Option(help="one or more, of a pixel; l2: length")] = [0.1, 0.2, 0.3],  # noqa: B006
-    steps: Annotated[int, typer.Option(min=1, max=MOST, help="of iterated attacks")] = 40,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MOST, help="of iterated attacks; default: 40 of PGD, 100 of APGD", show_default=False
+        ),
+    ] = None,
+    step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER", help="of PGD, in units of eps, or madry: 0.01/0.3; default: 2.5/steps"
+        ),
+    ] = None,
+    restarts: Annotated[
+        int | None, typer.Option(help="of PGD and APGD, 1 or more; default: 1", show_default=False)
+    ] = None,
     images: Annotated[int, typer.Option(min=1, max=MOST, help="test images, from all over the set")] = 500,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="of random starts and noise")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write accuracies")] = None,
@@ -70,7 +84,9 @@ def attack(
     from lockstep.attacks import terminal
 
     outputs.require(json_file, terminal.KIND)
-    terminal.run(trained.read(folder), name, [*eps, *(more or [])], steps, images, seed, json_file, out)
+    asked = {"steps": steps, "step": terminal.step(step), "restarts": restarts}
+    options = {option: value for option, value in asked.items() if value is not None}
+    terminal.run(trained.read(folder), name, [*eps, *(more or [])], options, images, seed, json_file, out)
 
 
 @app.command(rich_help_panel="prove")
