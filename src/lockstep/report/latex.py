@@ -13,7 +13,7 @@ import lockstep
 from lockstep.report import grids, text
 from lockstep.report.effects import effect_tables
 from lockstep.report.grids import Grid, Group
-from lockstep.report.robustness import defences
+from lockstep.report.robustness import defences, standard
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.runs import Results
 from lockstep.report.speed import values
@@ -24,6 +24,10 @@ INTERVAL = "95 % interval"
 OVER_SEEDS = (
     "In parentheses: the 95 % interval of Student's t over n seeds, which says nothing about other test "
     "images; without them there is none, as n is 1 or all seeds gave the same."
+)
+OF_IMAGES = (
+    "Over images: Wilson's 95 % interval for such a network on other images. ⚠ ≤: an upper bound, as a check "
+    "of the attack failed."
 )
 # Not \{ and \}: BibTeX counts those too.
 SPECIAL = str.maketrans(
@@ -94,8 +98,14 @@ def _robust(under_attack: Robustness | None) -> Iterable[Table]:
             f"Accuracy of {text.count(under_attack.images, 'image')} under attack, by the eps that pixels "
             "in [0, 1] may change: mean over seeds. In the worst case an image survives only if no attack "
             "fools it; the last column is of that, paired by seed. "
-            f"{OVER_SEEDS} Over images: Wilson's 95 % interval for such a network on other images. ⚠ ≤: an "
-            "upper bound, as a check of the attack failed.",
+            f"{OVER_SEEDS} {OF_IMAGES}",
+        )
+        yield Table(
+            "autoattack",
+            folded(standard.grid(under_attack)),
+            "Accuracy under AutoAttack, part by part: after each, the share of images that it and those "
+            "before it left right; beside it PGD. Fast: APGD on cross-entropy and targeted APGD, with fewer steps. "
+            f"{OVER_SEEDS} {OF_IMAGES}",
         )
 
 

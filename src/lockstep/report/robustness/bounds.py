@@ -14,8 +14,8 @@ from lockstep.report.robustness.checks import Judged, upper_bound
 from lockstep.report.robustness.names import FAST, condition, title
 from lockstep.statistics import CONFIDENCE, Estimate
 
-SEEDS, IMAGES = "95 % interval, over seeds", "95 % interval, over images"
-"""Columns: of another network on the same images, and of other images for the same network."""
+SPREAD = ("95 % interval, over images", "95 % interval, over seeds", "test images", "n seeds")
+"""Columns: other images for such a network; other networks on the same images; and how many of both."""
 
 
 class Kept(NamedTuple):
@@ -38,6 +38,11 @@ class Kept(NamedTuple):
     @property
     def over_images(self) -> str:
         return over_images(self.value.mean, self.images) if self.value.n else text.NONE
+
+    @property
+    def spread(self) -> tuple[str, str, str, str]:
+        """Of the columns `SPREAD`."""
+        return self.over_images, self.over_seeds, f"{self.images:,}", str(self.value.n)
 
 
 def kept(robustness: Robustness, judged: Sequence[Judged], name: str, attack: str, eps: float) -> Kept:

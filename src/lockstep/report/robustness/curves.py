@@ -52,7 +52,7 @@ def _attacks(robustness: Robustness) -> Figure:
             name = title(attack) + bounds.label(robustness, judged, baseline, attack)
             errorbars(axes, curve, 1, COLOURS[attack], name, linestyle=style)
         for attack in STANDARD:
-            points(axes, robustness, baseline, attack, title(attack))
+            points(axes, robustness, baseline, attack)
         finished(axes, "eps, largest change of any pixel (of 0 to 1)")
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8.5)
         return finish(
@@ -66,12 +66,15 @@ def _attacks(robustness: Robustness) -> Figure:
         )
 
 
-def points(axes: Axes, robustness: Robustness, name: str, attack: str, label: str) -> None:
+def points(axes: Axes, robustness: Robustness, name: str, attack: str) -> None:
     """An experiment under an attack of `STANDARD`, where it was measured."""
     marker, colour = STANDARD[attack]
     for eps in robustness.levels(attack):
         value = robustness.estimate(name, condition(attack, eps))
         if value.n:
+            images = robustness.images_of(name, condition(attack, eps))
+            other = f", {text.count(images, 'image')}" if images != robustness.images else ""
+            label = title(attack) + other
             axes.plot(float(eps), value.mean, marker, color=colour, markersize=10, label=label, zorder=3)
 
 

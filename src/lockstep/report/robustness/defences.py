@@ -14,7 +14,7 @@ from lockstep.report.grids import Grid, Group
 from lockstep.report.robustness import bounds, checks
 from lockstep.report.robustness.attacked import Robustness, percent
 from lockstep.report.robustness.curves import about
-from lockstep.report.robustness.names import FAST, condition, title
+from lockstep.report.robustness.names import condition, title
 from lockstep.report.robustness.replicated import verdicts
 from lockstep.report.runs import by_seed
 from lockstep.report.style import GREY, MARKERS, PALETTE, WIDTH, Figure, canvas, finish
@@ -58,8 +58,7 @@ def _compared(change: Estimate, verdict: str) -> tuple[str, str, str]:
 def grid(robustness: Robustness) -> Grid:
     """A group for each eps; a sign beside each number that is an upper bound."""
     judged, verdict = checks.judge(robustness), verdicts(robustness)
-    fast = [attack for attack in FAST[-1:] if robustness.levels(attack)]
-    shown = list(dict.fromkeys(["uniform_noise", *robustness.settings.names, *fast, "worst"]))
+    shown = list(dict.fromkeys(["uniform_noise", *robustness.settings.names, "worst"]))
     groups = []
     for eps in sorted(robustness.settings.eps):
         rows: list[Sequence[str]] = []
@@ -70,10 +69,10 @@ def grid(robustness: Robustness) -> Grid:
             told = verdict(name, under, change)
             compared = ("", "", "") if name == robustness.baseline else _compared(change, told)
             numbers = [each.shown for each in found.values()]
-            rows.append((name, *numbers, worst.over_images, worst.over_seeds, str(worst.value.n), *compared))
+            rows.append((name, *numbers, *worst.spread, *compared))
         groups.append(Group(f"eps {eps:g}", rows=rows))
     columns = (
-        "experiment", *(f"{title(attack)}, %" for attack in shown), bounds.IMAGES, bounds.SEEDS, "n seeds",
+        "experiment", *(f"{title(attack)}, %" for attack in shown), *bounds.SPREAD,
         f"− {robustness.baseline}, points", "95 % interval", "verdict",
     )  # fmt: skip
     return Grid(columns, 1, groups)

@@ -33,7 +33,9 @@ def answer(robustness: Robustness) -> tuple[str, tuple[str, ...]]:
     details = (
         f"It falls by {_points(fall)}, and to {_points(beyond)} below what noise leaves; the worst case of "
         f"{text.listed(bounds.counted(robustness, eps))} on {text.count(after.images, 'test image')}.",
-        Markup("95 % intervals of the {} %: {}.").format(after.shown, _intervals(after)),
+        Markup("95 % intervals of the {} %: {}; each leaves out what the other covers.").format(
+            after.shown, _intervals(after)
+        ),
         _defended(robustness, judged),
         _warned(judged),
         _unfinished(robustness),
@@ -48,8 +50,7 @@ def _intervals(kept: bounds.Kept) -> str:
     """What another draw of images, and one of seeds, would give."""
     seeds = text.count(kept.value.n, "seed")
     return (
-        f"{kept.over_images} over images, were {kept.images:,} others attacked on such a network; "
-        f"over seeds {kept.over_seeds} ({seeds}), were others trained and attacked on these images"
+        f"over images {kept.over_images} ({kept.images:,} attacked), over seeds {kept.over_seeds} ({seeds})"
     )
 
 

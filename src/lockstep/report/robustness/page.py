@@ -49,6 +49,7 @@ def contents(robustness: Robustness | None) -> dict[str, Any]:
         "clean": defences.clean(robustness),
         "defences": defences.grid(robustness),
         "standard": standard.grid(robustness),
+        "standard_absent": standard.sentences(robustness),
         "any_eps": standard.any_eps(robustness),
         "trusted": trust.sentences(robustness),
         "failures": trust.failures(robustness),

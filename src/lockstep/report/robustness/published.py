@@ -69,13 +69,12 @@ def grid(robustness: Robustness) -> Grid:
         rows = list(_measured(robustness, judged, name))
         nothing = ("here", f"nothing measured at eps {EPS:g}", *[text.NONE] * 5)
         groups.append(Group(name, note, rows or [nothing]))
-    columns = ("accuracy, %", "test images", bounds.IMAGES, bounds.SEEDS, "n seeds")
-    return Grid(("source", f"attack of eps {EPS:g}", *columns), 2, groups)
+    return Grid(("source", f"attack of eps {EPS:g}", "accuracy, %", *bounds.SPREAD), 2, groups)
 
 
 def _published(figure: Figure) -> Sequence[str]:
     what = f"{figure.attack} on a network {figure.network}"
-    spread = (f"{DIGITS:,}", bounds.over_images(figure.accuracy, DIGITS), "not given", text.NONE)
+    spread = (bounds.over_images(figure.accuracy, DIGITS), "not given", f"{DIGITS:,}", text.NONE)
     return figure.source, what, f"{figure.accuracy:g}", *spread
 
 
@@ -100,8 +99,7 @@ def _measured(robustness: Robustness, judged: Sequence[Judged], name: str) -> li
     for attack, what in attacks.items():
         kept = bounds.kept(robustness, judged, name, attack, EPS)
         if kept.value.n:
-            spread = (f"{kept.images:,}", kept.over_images, kept.over_seeds, str(kept.value.n))
-            rows.append(("here", what, kept.shown, *spread))
+            rows.append(("here", what, kept.shown, *kept.spread))
     return rows if any(row[1] != "no attack" for row in rows) else []
 
 

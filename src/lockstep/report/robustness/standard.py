@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lockstep.attacks.losses import NEEDED
 from lockstep.report import text
 from lockstep.report.effects.lines import colours
 from lockstep.report.grids import Grid, Group
@@ -36,15 +37,32 @@ def grid(robustness: Robustness) -> Grid:
                 found = [bounds.kept(robustness, judged, name, part, float(level)) for part in parts]
                 last = found[-1]
                 if last.value.n:
-                    spread = (last.over_images, last.over_seeds, str(last.value.n))
-                    rows.append((name, *(each.shown for each in found), f"{last.images:,}", *spread))
+                    rows.append((name, *(each.shown for each in found), *last.spread))
             if rows:
                 groups.append(Group(f"{title(whole)}, eps {level}", rows=rows))
     columns = (
         "experiment", "no attack, %", "PGD, %", "APGD, %", "and targeted APGD, %", "and FAB, %",
-        "and Square, %", "the set, %", "test images", bounds.IMAGES, bounds.SEEDS, "n seeds",
+        "and Square, %", "the set, %", *bounds.SPREAD,
     )  # fmt: skip
     return Grid(columns, 1, groups)
+
+
+def sentences(robustness: Robustness) -> list[str]:
+    """What is not there, and why."""
+    said = []
+    if not grid(robustness).size:
+        said.append("No attacked run has results of it yet.")
+    if not distances(robustness):
+        said.append(
+            "The full set, and accuracy against any eps, are measured on runs that attacks: strong names; here "
+            "none has them."
+        )
+    classes = robustness.first.classes if robustness.first else NEEDED["dlr_targeted"]
+    if classes < NEEDED["dlr_targeted"]:
+        said.append(
+            f"With {classes} classes the targeted loss (DLR) is not defined: the margin is climbed instead."
+        )
+    return said
 
 
 def distances(robustness: Robustness) -> dict[str, np.ndarray]:
@@ -90,9 +108,10 @@ def figure(robustness: Robustness) -> Figure | None:
         for name, colour in colours(robustness.experiments).items():
             if name not in found:
                 continue
-            far = np.sort(found[name])
-            left = 100 * (1 - np.arange(len(far) + 1) / len(far))
-            axes.step([0, *far, last], [*left, left[-1]], where="post", color=colour, label=name)
+            far = np.sort(found[name][found[name] > 0])  # the others are wrong as they are
+            near = far[far < last]
+            left = 100 * (len(far) - np.arange(len(near) + 1)) / len(found[name])
+            axes.step([0, *near, last], [*left, left[-1]], where="post", color=colour, label=name)
             for attack, shape in (("worst", MARKERS[PALETTE.index(colour)]), ("autoattack", marker)):
                 for level in robustness.levels(attack):
                     value = robustness.estimate(name, condition(attack, level))
