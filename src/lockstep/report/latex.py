@@ -104,8 +104,8 @@ def _robust(under_attack: Robustness | None) -> Iterable[Table]:
             "autoattack",
             folded(standard.grid(under_attack)),
             "Accuracy under AutoAttack, part by part: after each, the share of images that it and those "
-            "before it left right; beside it PGD. Fast: APGD on cross-entropy and targeted APGD, with fewer steps. "
-            f"{OVER_SEEDS} {OF_IMAGES}",
+            "before it left right; beside it PGD. Fast: APGD on cross-entropy and targeted APGD, with fewer "
+            f"steps. {OVER_SEEDS} {OF_IMAGES}",
         )
 
 

@@ -54,8 +54,8 @@ def sentences(robustness: Robustness) -> list[str]:
         said.append("No attacked run has results of it yet.")
     if not distances(robustness):
         said.append(
-            "The full set, and accuracy against any eps, are measured on runs that attacks: strong names; here "
-            "none has them."
+            "The full set, and accuracy against any eps, are measured on runs that attacks: strong names; "
+            "here none has them."
         )
     classes = robustness.first.classes if robustness.first else NEEDED["dlr_targeted"]
     if classes < NEEDED["dlr_targeted"]:
