@@ -78,8 +78,10 @@ class Trained(Settings):
         tested = self.test.images if self.test else 0
         if not (self.attacks and measure.startswith(measures.UNDER)):
             return tested
-        strong = measure.removeprefix(measures.UNDER).partition("=")[0] in STRONG
-        return min(tested, (self.attacks["strong"] if strong else self.attacks)["images"])
+        how = self.attacks
+        if measure.removeprefix(measures.UNDER).partition("=")[0] in STRONG:
+            how = how | how["strong"]  # references of before had no images of their own there
+        return min(tested, how["images"])
 
 
 class Made(Settings):
