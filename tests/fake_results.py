@@ -16,6 +16,8 @@ import pytest
 
 from lockstep import discovery
 from lockstep.attacks import suite
+from lockstep.attacks.strength import OF_NAMES
+from lockstep.attacks.suite import further
 from lockstep.attacks.transfer import made_of
 from lockstep.attacks.victim import Victim
 from lockstep.config import Cell, Config, load
@@ -30,6 +32,10 @@ from lockstep.results import write_json, write_npz, write_text
 
 UNITS = "epoch,layer,function,units,dead,zeros\n"
 HEADER = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy\n"
+STANDARD = (OF_NAMES, "apgd", "apgd_targeted", "autoattack_fast", *further(Attacks()))
+"""What a run is attacked with at the eps shown, beside the attacks of the config."""
+FULL = ("strong_apgd", "strong_apgd_targeted", "strong_fab", "strong_square", "autoattack")
+"""The standard's full set, where the config asks for it."""
 REASON = "MemoryError: [Errno 12] <not enough> & more"
 
 
@@ -104,20 +110,29 @@ class Fake:
         )
 
     def attack(
-        self, cell: Cell, accuracy: Mapping[str, float], saturated: float = 0.0, **more: object
+        self,
+        cell: Cell,
+        accuracy: Mapping[str, float],
+        saturated: float = 0.0,
+        unsteady: float = 0.0,
+        **more: object,
     ) -> None:
         """As `lockstep robustness` leaves it, but with accuracies by condition, or by attack for every eps;
-        what is not named is 0.9, and 0 at an eps of 1.  more: of attacks.json."""
+        what is not named is 0.9, and 0 at an eps of 0.5.  What is tried on who survives finds nobody more.
+        more: of attacks.json."""
         settings, folder = self.config.attacks, self.config.attack_folder(cell)
         how = settings.of(cell.key)
         noise = cell.experiment.regularisation.image_noise
         strongly = settings.strong_of(cell.key) is not None
         measurements, arrays = under_attack(settings.model_dump_json(), strongly, noise)
-        given = {"pgd=1": 0.0, **accuracy}
+        standard = dict.fromkeys(STANDARD, min(accuracy.get(f"worst={settings.shown:g}", 0.9), 0.9))
+        full = dict.fromkeys(FULL, accuracy.get("strong_pgd", 0.9))
+        given = {"apgd=0.5": 0.0, **standard, **full, **accuracy}
         rows = []
         for row in measurements:
             named = given.get(row["condition"], given.get(row["condition"].partition("=")[0], 0.9))
-            value = {"accuracy": named, "saturated": saturated, "taken_for": 0.1}[row["metric"]]
+            metrics = {"saturated": saturated, "unsteady": unsteady, "taken_for": 0.1}
+            value = metrics.get(row["metric"], named)
             rows.append(row | {"value": value})
         content = {
             "outcome": "completed",
@@ -181,6 +196,7 @@ def under_attack(
         hidden={"dense1": 10},
         settings=wanted,
         strong=wanted.strong if strongly else None,
+        others=(images, np.arange(10)),
         image_noise=image_noise,
         seed=0,
     )

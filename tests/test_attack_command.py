@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import yaml
 from lockstep import cell as cells
 from lockstep import config as configs
 from lockstep import trained
-from lockstep.attacks import terminal
-from lockstep.attacks.gradient import FGSM
+from lockstep.attacks import losses, named, terminal
+from lockstep.attacks.apgd import APGD
+from lockstep.attacks.gradient import FGSM, PGD
 from lockstep.attacks.named import Attacked
 from lockstep.attacks.scores import accuracy_under
 from lockstep.attacks.suite import digits
@@ -104,13 +106,61 @@ def test_an_l2_attack_takes_lengths_and_stands_beside_noise_of_the_same(cell, tm
     assert sum(check["name"] == "an attack is more than noise" for check in content["checks"]) == 2
 
 
+def test_options_go_to_the_attacks_that_have_them(cell, tmp_path):
+    """And an attack that has none of them is as it always is."""
+    path, out = tmp_path / "attacked.json", Console(record=True, width=200)
+    options = {"steps": 3, "step": "madry", "restarts": 2}
+    names = ["fgsm", "pgd", "apgd"]
+    terminal.run(trained.read(cell), names, [0.1], options, 60, 0, path, out)
+    content = json.loads(path.read_text())
+    assert content["options"] == options
+    found = {row["attack"]: row["accuracy"] for row in content["accuracies"]}
+    opened = trained.read(cell)
+    data = opened.dataset()
+    victim = Victim(opened.backend(), data.transform, "float32", 60)
+    for name, attack in (
+        ("fgsm", FGSM(0.1)),
+        ("pgd", PGD(0.1, steps=3, step="madry", restarts=2)),
+        ("apgd", APGD(0.1, steps=3, restarts=2)),
+    ):
+        assert found[name] == accuracy_under(attack, victim, *digits(data.test, 60))
+
+
+def test_autoattack_shows_what_each_part_leaves(cell, tmp_path):
+    path = tmp_path / "attacked.json"
+    run = command(cell, "--attack", "autoattack_fast", "--images", 60, "--json", path, "--eps", 0.02, 0.05)
+    assert run.returncode == 0, run.stderr
+    rows = json.loads(path.read_text())["accuracies"]
+    for row in rows[:2]:
+        assert row["attack"] == "autoattack_fast"
+        assert list(row["stages"]) == ["apgd", "apgd_targeted"]
+        assert row["stages"]["apgd"] >= row["stages"]["apgd_targeted"] == row["accuracy"]
+    after = [f"{100 * row['stages']['apgd']:.1f}" for row in rows[:2]]
+    (line,) = [line for line in run.stdout.splitlines() if "  after apgd " in line]
+    assert re.findall(r"[0-9.]+", line) == after
+
+
+def test_a_loss_that_the_classes_do_not_allow_is_said(cell, tmp_path, monkeypatch):
+    """Ten classes are enough for every loss, so here the losses want more."""
+    monkeypatch.setattr(losses, "NEEDED", {"dlr": 11, "dlr_targeted": 12})
+    monkeypatch.setattr(named, "NEEDED", losses.NEEDED)
+    out = Console(record=True, width=200)
+    names = ["apgd", "apgd_dlr", "apgd_targeted"]
+    terminal.run(trained.read(cell), names, [0.05, 0.1], {"steps": 2}, 20, 0, None, out)
+    said = [line for line in out.export_text().splitlines() if "DLR" in line]
+    assert said == [
+        "apgd_dlr: the DLR loss needs 11 classes and there are 10: the margin is climbed in its place",
+        "apgd_targeted: the DLR loss needs 12 classes and there are 10: the margin is climbed in its place",
+    ]
+
+
 def test_a_number_that_cannot_be_trusted_comes_with_a_warning(cell, tmp_path, monkeypatch):
     """Networks that fool our attacks are hard to come by, so here the numbers are made up."""
     accuracies = {("fgsm", 0.1): 0.3, ("pgd", 0.1): 0.5, ("uniform_noise", 0.1): 0.4}
     rows = [Attacked(*key, value, 60) for key, value in accuracies.items()]
     monkeypatch.setattr(terminal, "grid", lambda *args: rows)
     out, path = Console(record=True, width=200), tmp_path / "attacked.json"
-    terminal.run(trained.read(cell), ["fgsm", "pgd"], [0.1], 40, 60, 0, path, out)
+    terminal.run(trained.read(cell), ["fgsm", "pgd"], [0.1], {}, 60, 0, path, out)
     said = out.export_text()
     assert said.count("warning: ") == 2
     assert (
@@ -127,6 +177,9 @@ def test_a_number_that_cannot_be_trusted_comes_with_a_warning(cell, tmp_path, mo
         (["--attack", "fgms"], "unknown attack 'fgms'; known: fgsm, bim, pgd"),
         (["--eps", "1.5"], "fgsm: eps: found 1.5, expected a number, 0 to 1"),
         (["--attack", "fgsm", "--attack", "pgd_l2", "--eps", "1.5"], "in l2 eps is a length, and may"),
+        (["--attack", "fgsm", "--steps", "5"], "steps: no option of fgsm; attacks that have it: bim, pgd"),
+        (["--attack", "pgd", "--restarts", "0"], "pgd: restarts: found 0 (int), expected an integer, 1"),
+        (["--attack", "pgd", "--step", "maddy"], "pgd: step: found 'maddy', expected a number, in units of"),
     ],
 )
 def test_what_is_wrong_is_one_line(cell, arguments, message):

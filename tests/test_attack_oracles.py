@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from conftest import Trained
 
 from lockstep.attacks import losses
-from lockstep.attacks.gradient import FGSM, PGD
+from lockstep.attacks.gradient import FGSM, PGD, random_start
 from lockstep.attacks.victim import Victim
 from lockstep.discovery import find, load
 from lockstep.optimizer import Adam
@@ -45,11 +46,14 @@ class Sides(NamedTuple):
 
 @pytest.fixture(scope="module")
 def sides(trained) -> Sides:
+    return sides_of(trained, 200)
+
+
+def sides_of(trained: Trained, count: int) -> Sides:
     plugin = find("torch")
     settings = {"device": "cpu", "dtype": "float32", "threads": 1, "deterministic": True}
     backend = load(plugin)(trained.spec, Adam(), **settings, **plugin.options)
     backend.load(trained.weights)
-    count = 200
     victim = Victim(backend, trained.affine, "float32", batch=count)
     return Sides(victim, _module(trained), trained.images[:count], trained.labels[:count])
 
@@ -105,7 +109,7 @@ def torchs(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 @pytest.fixture
 def same_softmax(monkeypatch):
     """The float32 loss with PyTorch's exponential in it."""
-    monkeypatch.setitem(losses.COTANGENTS, FLOAT32, torchs)
+    monkeypatch.setitem(losses.LOSSES, FLOAT32, losses.LOSSES[FLOAT32]._replace(derivative=torchs))
 
 
 def parted(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -147,8 +151,7 @@ def with_our_start(base: Any, norm: str, images: np.ndarray, **settings: Any):
 
     class Started(base):
         def get_random_start(self, x0, epsilon):
-            start = PGD(epsilon, norm, steps=0)(None, images, np.zeros(len(images), int))
-            return eagerpy.astensor(torch.from_numpy(start))
+            return eagerpy.astensor(torch.from_numpy(random_start(norm, epsilon, images, seed=0, first=0)))
 
     return Started(**settings)
 
@@ -166,7 +169,7 @@ def test_fgsm_is_foolboxs_bit_for_bit(eps, sides, foolbox, same_softmax):
 def test_pgd_is_foolboxs_bit_for_bit(eps, random_start, sides, foolbox, same_softmax):
     from foolbox.attacks import LinfProjectedGradientDescentAttack
 
-    attack = PGD(eps, random_start=random_start, loss=FLOAT32)
+    attack = PGD(eps, step="madry", random_start=random_start, loss=FLOAT32)
     theirs = with_our_start(
         LinfProjectedGradientDescentAttack, "linf", sides.images, steps=40, random_start=random_start
     )
@@ -176,7 +179,7 @@ def test_pgd_is_foolboxs_bit_for_bit(eps, random_start, sides, foolbox, same_sof
 def test_with_numpys_softmax_few_images_part(sides, foolbox):
     from foolbox.attacks import LinfFastGradientAttack, LinfProjectedGradientDescentAttack
 
-    ours = FGSM(0.2, FLOAT32), PGD(0.3, loss=FLOAT32, random_start=False)
+    ours = FGSM(0.2, FLOAT32), PGD(0.3, step="madry", loss=FLOAT32, random_start=False)
     theirs = LinfFastGradientAttack(), LinfProjectedGradientDescentAttack(random_start=False)
     for attack, other in zip(ours, theirs, strict=True):
         found = attack(sides.ours, sides.images, sides.labels)
@@ -193,8 +196,7 @@ def test_a_targeted_attack_is_foolboxs(sides, foolbox, same_softmax):
         0.2,
         TargetedMisclassification(torch.from_numpy(wanted)),
     )
-    step = {"steps": 10, "relative_step": 0.01 / 0.3}
-    ours = PGD(0.2, **step, random_start=False, loss=FLOAT32, targeted=True)
+    ours = PGD(0.2, steps=10, step="madry", random_start=False, loss=FLOAT32, targeted=True)
     assert np.array_equal(ours(sides.ours, sides.images, wanted), theirs)
 
 
@@ -202,7 +204,7 @@ def test_a_targeted_attack_is_foolboxs(sides, foolbox, same_softmax):
 def test_pgd_l2_is_foolboxs_in_its_order_of_projection(eps, sides, foolbox, same_softmax):
     from foolbox.attacks import L2ProjectedGradientDescentAttack
 
-    steps = {"steps": 40, "relative_step": 0.025}
+    steps = {"steps": 40, "step": 0.025, "keep": "last"}
     theirs = foolbox(
         with_our_start(L2ProjectedGradientDescentAttack, "l2", sides.images, steps=40, rel_stepsize=0.025),
         eps,
@@ -257,7 +259,7 @@ def iterated(sides: Sides, art: Any, **settings: Any) -> np.ndarray:
 @pytest.mark.parametrize("momentum", [None, 1.0])
 def test_pgd_is_arts(momentum, sides, art, same_softmax):
     theirs = iterated(sides, art, eps=0.3, eps_step=0.01, max_iter=40, decay=momentum)
-    ours = PGD(0.3, random_start=False, loss=FLOAT32, momentum=momentum)(
+    ours = PGD(0.3, step="madry", random_start=False, loss=FLOAT32, momentum=momentum)(
         sides.ours, sides.images, sides.labels
     )
     assert parted(ours, theirs) <= FEW
@@ -267,7 +269,7 @@ def test_pgd_is_arts(momentum, sides, art, same_softmax):
 def test_pgd_l2_is_arts_in_its_order_of_projection(eps, sides, art, same_softmax):
     theirs = iterated(sides, art, norm=2, eps=eps, eps_step=eps / 20, max_iter=40)
     ours, other = (
-        PGD(eps, "l2", relative_step=1 / 20, random_start=False, loss=FLOAT32, order=order)(
+        PGD(eps, "l2", step=1 / 20, keep="last", random_start=False, loss=FLOAT32, order=order)(
             sides.ours, sides.images, sides.labels
         )
         for order in ("clip_then_project", "project_then_clip")

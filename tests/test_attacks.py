@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockstep.attacks import balls, honesty
-from lockstep.attacks.apgd import APGD, TargetedAPGD, checkpoints
+from lockstep.attacks.apgd import APGD, TargetedAPGD
 from lockstep.attacks.autoattack import AutoAttack
 from lockstep.attacks.corruptions import CORRUPTIONS, Scale
 from lockstep.attacks.gradient import FGSM, PGD
-from lockstep.attacks.losses import LOSSES, TARGETED_DLR, cross_entropy, lead, margin, uphill
+from lockstep.attacks.losses import LOSSES, cross_entropy, lead, margin, uphill
 from lockstep.attacks.named import NAMED, named
 from lockstep.attacks.noise import GaussianNoise, SaltAndPepper, UniformNoise
 from lockstep.attacks.patch import Patch, Placement, Sticker
@@ -77,7 +77,7 @@ def victim(dtype: str = "float64", batch: int = 9) -> Victim:
 
 
 def problem(count: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Images with many pixels at the edges of the box, as digits have, and what the network takes them for."""
+    """Images with many pixels at the edges of the box, as digits have; what the network takes them for."""
     draw = generator(1, Stream.PROBLEM)
     images = np.clip(draw.uniform(-0.5, 1.5, (count, *SMOOTH.input_shape)), 0, 1)
     images = images.astype(np.float32)
@@ -159,7 +159,10 @@ def test_cross_entropy_in_float32_overstates_robustness(digits):
     sure = {name: 20 * value if name.startswith("dense1") else value for name, value in state.items()}
     attacked.backend.load(sure)
     logits = attacked.logits(images)
-    found = {loss: accuracy_under(FGSM(0.1, loss), attacked, images, labels) for loss in ("cross_entropy", "cross_entropy_float32")}
+    found = {
+        loss: accuracy_under(FGSM(0.1, loss), attacked, images, labels)
+        for loss in ("cross_entropy", "cross_entropy_float32")
+    }
     attacked.backend.load(state)
     assert not honesty.gradients_exist(honesty.saturated(logits, labels)).passed
     assert found["cross_entropy_float32"] > found["cross_entropy"] + 0.1

@@ -13,13 +13,17 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from lockstep.attacks.apgd import APGD
+from lockstep.attacks.autoattack import AutoAttack
 from lockstep.attacks.gradient import FGSM, PGD
 from lockstep.attacks.losses import cross_entropy
 from lockstep.attacks.victim import Victim, with_victim
 from lockstep.discovery import plugins
 
 COUNT = 500
-ATTACKS = [FGSM(0.1), PGD(0.1, steps=10, relative_step=0.2)]
+ATTACKS = [FGSM(0.1), PGD(0.1, steps=10, step=0.2)]
+BRANCHING, FEWER = [APGD(0.05, steps=10), AutoAttack(0.05, fast=True)], 100
+"""What takes another way where two numbers are nearly equal, and images that it is tried on."""
 
 
 def _pair(one, other):
@@ -36,6 +40,8 @@ class Attacked(NamedTuple):
     """Of the gradient at the clean digits: float64 [COUNT, 28, 28, 1]."""
     images: list[np.ndarray]
     """Of each of ATTACKS."""
+    standing: list[int]
+    """Digits that are right after each of BRANCHING."""
 
 
 @pytest.fixture(scope="module", params=[1, 20], ids=["", "sure of itself"])
@@ -65,7 +71,12 @@ def attacked(ask, trained):
     @cache
     def get(backend: str) -> Attacked:
         signs = np.sign(ask(backend, Victim.gradient, *digits, cross_entropy))
-        return Attacked(signs, [ask(backend, attack, *digits) for attack in ATTACKS])
+        some = trained.images[:FEWER], trained.labels[:FEWER]
+        found = (ask(backend, attack, *some) for attack in BRANCHING)
+        standing = [
+            int((ask(backend, Victim.logits, images).argmax(axis=1) == some[1]).sum()) for images in found
+        ]
+        return Attacked(signs, [ask(backend, attack, *digits) for attack in ATTACKS], standing)
 
     return get
 
@@ -93,3 +104,10 @@ def test_a_transferred_attack_does_as_much_damage_as_a_white_box(one, other, num
     ]
     assert max(right) - min(right) <= 1, f"{right} of {COUNT} are still right"
     assert max(right) < COUNT * 0.8, "the attack did something"
+
+
+@pairs
+def test_what_branches_on_rounding_breaks_as_many(one, other, attacked):
+    for ours, theirs in zip(attacked(one).standing, attacked(other).standing, strict=True):
+        assert abs(ours - theirs) <= 1, f"{ours} and {theirs} of {FEWER} are still right"
+        assert ours < FEWER * 0.9, "the attack did something"

@@ -16,6 +16,8 @@ import yaml
 from conftest import NO_CUPY, ROOT
 
 import lockstep
+from lockstep.attacks.apgd import APGD
+from lockstep.attacks.losses import NEEDED
 from lockstep.errors import LockstepError
 from lockstep.evaluation import probabilities
 
@@ -147,7 +149,7 @@ def test_weights_are_copies(run):
 
 @pytest.mark.parametrize("name", ["fgsm", "pgd"])
 def test_an_attack_beats_noise_and_stays_in_its_ball(run, name):
-    attacked, noise = run.attack(name, EPS, n=60, steps=10), run.attack("uniform_noise", EPS, n=60)
+    attacked, noise = run.attack(name, EPS, n=60), run.attack("uniform_noise", EPS, n=60)
     for found in (attacked, noise):
         assert np.abs(found.images - found.clean).max() <= EPS + 1e-6
         assert found.images.min() >= 0
@@ -307,7 +309,7 @@ NO_PATHS = [None, 3, b"x", ["x"], {}, ""]
 # {argument: (a call with a value of it, values that are refused, what is expected)}
 HANDED_OVER = {
     "attack: seed": (lambda r, v: r.attack("pgd", 0.1, seed=v), NO_INTEGERS, "an integer, 0"),
-    "attack: steps": (lambda r, v: r.attack("pgd", 0.1, steps=v), [*NO_INTEGERS, 0], "an integer, 1 or more"),
+    "pgd: steps": (lambda r, v: r.attack("pgd", 0.1, steps=v), [*NO_INTEGERS, 0], "an integer, 1 or more"),
     "attack: n": (lambda r, v: r.attack("pgd", 0.1, n=v), [*NO_INTEGERS, 0], "an integer, 1 or more"),
     "attack: eps": (lambda r, v: r.attack("pgd", v), NO_NUMBERS, "a finite number"),
     "attack: name": (lambda r, v: r.attack(v, 0.1), [*NO_TEXTS, None], "text"),
@@ -342,6 +344,24 @@ def test_what_is_handed_over_is_named_with_its_value_and_what_was_expected(
         assert str(error.value).startswith(said)
         assert f"({type(value).__name__}), expected {expected}" in str(error.value)
         assert "\n" not in str(error.value)
+
+
+def test_an_attack_takes_the_options_that_it_has(run):
+    images, labels = run.attack("apgd", 0.125, n=3).clean, run.attack("apgd", 0.125, n=3).labels
+    found = run.attack("apgd", 0.125, images, labels, steps=4, restarts=2, seed=1)
+    expected = APGD(0.125, steps=4, restarts=2)(run._victim(3), images, labels, 1)
+    assert np.array_equal(found.images, expected)
+    with pytest.raises(LockstepError, match="^apgd: no option 'step'; it has steps, restarts$"):
+        run.attack("apgd", 0.125, step=0.1)
+    with pytest.raises(LockstepError, match="^fgsm: no option 'steps'; it has loss$"):
+        run.attack("fgsm", 0.125, steps=10)
+
+
+def test_a_loss_that_the_classes_do_not_allow_is_said(run, monkeypatch):
+    """Ten classes are enough for every loss, so here one wants more."""
+    monkeypatch.setitem(NEEDED, "dlr", 11)
+    with pytest.warns(UserWarning, match="^apgd_dlr: the DLR loss needs 11 classes and there are 10"):
+        run.attack("apgd_dlr", 0.125, n=3, steps=1)
 
 
 def test_numbers_of_numpy_are_numbers(run):

@@ -148,8 +148,10 @@ class _Ascents:
         """Which image each is of; the centre of its ball; its class; what the loss asks for."""
         self.x = self.before = self.best = start
         self.uphill = self.uphill_at_best = np.zeros_like(start)
-        self.loss = self.highest = self.highest_then = np.full(len(row), -np.inf)
-        """At x; at the best point; at the best point of the last checkpoint."""
+        self.loss, self.highest = np.full(len(row), np.inf), np.full(len(row), -np.inf)
+        """At x; at the best point.  Before there is any, the start is better and has risen from nothing."""
+        self.highest_then = self.highest
+        """At the best point of the last checkpoint."""
         self.rises = np.zeros(len(row), int)
         """Steps since the last checkpoint that raised the loss."""
         self.halved = np.ones(len(row), bool)

@@ -15,7 +15,7 @@ from lockstep.attacks import balls
 from lockstep.attacks.attack import checked, require
 from lockstep.attacks.balls import Norm
 from lockstep.attacks.losses import SMALLEST, lead, pair_difference
-from lockstep.attacks.standing import PACK, packed, right
+from lockstep.attacks.standing import packed, right
 from lockstep.attacks.victim import Victim
 
 ALPHA_MAX = 0.1
@@ -25,6 +25,8 @@ ETA = 1.05
 BETA = 0.9
 """How much of its distance a misclassified image keeps when it steps back towards the clean one."""
 FINAL_STEPS = 3
+TOGETHER = 50
+"""Images, each with all its targets: enough to fill calls, few enough to stay in a cache."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,11 @@ class FAB:
         self, victim: Victim, images: np.ndarray, labels: np.ndarray, enough: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """`nearest`, but an image is left alone once it is broken within `enough`."""
-        victim, found = packed(victim), images.copy()
-        logits = victim.logits(images)
+        found, distances = images.copy(), np.zeros(len(images))
+        logits = packed(victim, len(images)).logits(images)
         standing = np.flatnonzero(right(logits, labels))
-        distances = np.zeros(len(images))
-        for start in range(0, len(standing), PACK):
-            rows = standing[start : start + PACK]
+        for start in range(0, len(standing), TOGETHER):
+            rows = standing[start : start + TOGETHER]
             pairs = _pairs(logits[rows], labels[rows], self.targets)
             found[rows], distances[rows] = self._nearest(victim, images[rows], pairs, enough)
         return found, distances
@@ -86,8 +87,9 @@ class FAB:
         labels, of = pairs[:, 0, 0], np.repeat(np.arange(len(images)), pairs.shape[1])
         pairs, x = pairs.reshape(-1, 2), images[of]
         for _ in range(self.steps):
-            x = self._step(victim, images[of], x, pairs)
-            wrong = np.flatnonzero(~right(victim.logits(x), pairs[:, 0]))
+            asked = packed(victim, len(x))
+            x = self._step(asked, images[of], x, pairs)
+            wrong = np.flatnonzero(~right(asked.logits(x), pairs[:, 0]))
             lengths = self._lengths(x[wrong] - images[of[wrong]])
             nearer = lengths < distances[of[wrong]]
             # Several targets may have found one; the nearest is written last, and stays.
@@ -99,10 +101,11 @@ class FAB:
             of, pairs, x = of[left], pairs[left], x[left]
             if not len(of):
                 break
-        broken = np.isfinite(distances)
-        if broken.any():
-            found[broken] = _closer(victim, images[broken], found[broken], labels[broken])
-            distances[broken] = self._lengths(found[broken] - images[broken])
+        far = np.isfinite(distances) & (distances > enough)
+        if far.any():
+            asked = packed(victim, int(far.sum()))
+            found[far] = _closer(asked, images[far], found[far], labels[far])
+            distances[far] = self._lengths(found[far] - images[far])
         return found, distances
 
     def _step(self, victim: Victim, images: np.ndarray, x: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ def _step(option: str, value: Any) -> Any:
 
 
 VALUES: dict[str, Callable[[str, Any], Any]] = {
-    "int": lambda option, value: given.whole(option, value, 0),
+    "int": lambda option, value: given.whole(option, value, 1),
     "bool": given.flag,
     "float | None": _none_or(given.number),
     "Step": _none_or(_step),

@@ -53,10 +53,10 @@ class Square:
     def __call__(
         self, victim: Victim, images: np.ndarray, labels: np.ndarray, seed: int = 0, first: int = 0
     ) -> np.ndarray:
-        images, victim = checked(images, labels), packed(victim)
+        images = checked(images, labels)
         _, height, width, channels = images.shape
         start, moved = (_stripes, _painted) if self.norm == "linf" else (_tiled, _exchanged)
-        rows = np.flatnonzero(right(victim.logits(images), labels))
+        rows = np.flatnonzero(right(packed(victim, len(images)).logits(images), labels))
         found, ahead = images.copy(), np.full(len(images), -np.inf)
         numbers = np.empty((len(rows), BLOCK, 5 + channels))
 
@@ -75,7 +75,7 @@ class Square:
                     numbers = draw(1 + block, *numbers.shape[1:])
                 side = self.side(query, height, width)
                 offered = moved(images[rows], found[rows], self.eps, side, numbers[:, place])
-            logits = victim.logits(offered)
+            logits = packed(victim, len(rows)).logits(offered)
             leads, stand = lead(logits, labels[rows]), right(logits, labels[rows])
             better = (leads > ahead[rows]) | ~stand
             found[rows[better]], ahead[rows[better]] = offered[better], leads[better]

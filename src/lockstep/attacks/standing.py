@@ -1,7 +1,8 @@
-"""Which images still stand, and a victim that is asked about few of them at a time."""
+"""Which images still stand, and a victim that is asked about no more than those."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,29 +10,30 @@ import numpy as np
 from lockstep.attacks.victim import Victim
 from lockstep.errors import LockstepError
 
-PACK, LARGE = 20, 100
-"""Images a call: a few must not cost as much as hundreds, and of hundreds each costs a quarter less."""
+FEW, MANY = 20, 100
+"""Images a call.  Of many, each costs three quarters of what it does among a few; two sizes and no more,
+because JAX and TensorFlow compile for each new one."""
 
 
-def packed(victim: Victim, count: int = 0) -> Victim:
-    """The same network, asked about `PACK` images a call, or `LARGE` where that fills nearly all calls."""
-    filled = -(-count // LARGE) * LARGE <= 1.25 * count
-    return replace(victim, batch=min(victim.batch, LARGE if count and filled else PACK))
+def packed(victim: Victim, count: int) -> Victim:
+    """The same network, in calls of a size that `count` images nearly fill."""
+    fills = math.ceil(count / MANY) * MANY <= 1.25 * count
+    return replace(victim, batch=min(victim.batch, MANY if fills else FEW))
 
 
 def right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Whether the largest logit is the label's, bool [n]; of equal logits the first counts.
 
-    Raises LockstepError for a label that the network has no output for, and where there is nothing to look
-    for: in a network that has diverged, whose answers would pass for wrong ones, or that has one class.
+    Raises LockstepError for a label that the network has no output for, where there is no other class, and
+    for a network that has diverged, whose answers would pass for wrong ones.
     """
+    if logits.shape[-1] < 2:
+        raise LockstepError("the network has 1 output, expected 2 or more: there is no other class to reach")
     if labels.max() >= logits.shape[-1]:
         raise LockstepError(
             f"labels: found {labels.max()}, expected 0 to {logits.shape[-1] - 1}: "
             f"the network has {logits.shape[-1]} outputs"
         )
-    if logits.shape[-1] < 2:
-        raise LockstepError("the network has one output: an attack needs another class to reach")
     if not np.isfinite(logits).all():
         raise LockstepError("logits: NaN or infinite; the network has diverged, do not attack it")
     return logits.argmax(axis=-1) == labels

@@ -159,6 +159,11 @@ def _of_each(measured: Measured) -> Iterator[Check]:
                 everywhere = tuple((name, size) for size in measured.curve(name))
                 check = honesty.is_not_behind(accuracy, *found)
                 yield check._replace(attack=name, eps=eps, bounds=everywhere)
+    noise = measured.curve(CONTROLS["linf"])
+    for eps, accuracy in measured.curve(WORST).items():
+        if eps in noise:
+            check = honesty.noise_is_weaker(noise[eps], accuracy)
+            yield check._replace(attack=WORST, eps=eps, bounds=((WORST, eps),))
     for eps, accuracy in measured.curve(FLOAT32).items():
         if eps in fgsm:
             yield honesty.float32_suffices(accuracy, fgsm[eps])._replace(attack="fgsm", eps=eps)

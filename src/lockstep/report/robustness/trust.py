@@ -68,9 +68,8 @@ def sentences(robustness: Robustness) -> list[str]:
     said = [
         f"{len(attacks) - failed:,} of {text.count(len(attacks), 'check')} of the attacks on "
         f"{text.count(models, 'network')} passed. With {text.count(robustness.images, 'image')} one of them "
-        f"is {100 / robustness.images:.2g} % of accuracy. A check allows {100 * honesty.SLACK:g} % or "
-        f"{100 * honesty.SETTLED:g} %, and {100 * honesty.BEHIND:g} % between one attack and another, so among "
-        "many some fail by an image or two."
+        f"is {100 / robustness.images:.2g} % of accuracy. A check allows {100 * honesty.SLACK:g} % to "
+        f"{100 * honesty.BEHIND:g} %, so among many some fail by an image or two."
     ]
     overstated = [each for each in found if each.check.name == honesty.float32_suffices(0, 0).name]
     wrong = [each for each in overstated if not each.check.passed]
