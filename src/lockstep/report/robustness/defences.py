@@ -69,10 +69,11 @@ def grid(robustness: Robustness) -> Grid:
             told = verdict(name, under, change)
             compared = ("", "", "") if name == robustness.baseline else _compared(change, told)
             numbers = [each.shown for each in found.values()]
-            rows.append((name, *numbers, *worst.spread, *compared))
+            spread = (worst.over_images, worst.over_seeds, str(worst.value.n))
+            rows.append((name, *numbers, *spread, *compared))
         groups.append(Group(f"eps {eps:g}", rows=rows))
     columns = (
-        "experiment", *(f"{title(attack)}, %" for attack in shown), *bounds.SPREAD,
+        "experiment", *(f"{title(attack)}, %" for attack in shown), *bounds.SPREAD[:2], "n seeds",
         f"− {robustness.baseline}, points", "95 % interval", "verdict",
     )  # fmt: skip
     return Grid(columns, 1, groups)
@@ -175,5 +176,5 @@ def scatter(robustness: Robustness) -> Figure | None:
             "tradeoff",
             f"Scatter plot of accuracy with and without attack of {len(points)} experiments.",
             f"Both accuracies on the same {about(robustness)}. Up is robust, right is accurate; the scales "
-            f"differ. Lines: 95 % intervals over seeds; {bounds.moves(robustness)}.",
+            f"differ. Lines: 95 % intervals over seeds; {bounds.moves(robustness)}. (≤): an upper bound.",
         )

@@ -13,6 +13,7 @@ TITLES = {
     "apgd_targeted": "APGD, targeted",
     "autoattack_fast": "AutoAttack (fast)",
     "autoattack": "AutoAttack",
+    "strong_pgd": "PGD with restarts",
     "universal": "one pattern for all",
     "worst": "worst case",
     "uniform_noise": "uniform noise",
