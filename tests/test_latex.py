@@ -103,18 +103,34 @@ def test_numbers_are_those_of_the_tables(written: dict[str, str]):
 
 def test_folding_keeps_what_an_interval_is_of():
     grid = Grid(
-        ("who", "mean, %", "SD", "95 % interval", "n seeds", "change", "95 % interval", "verdict"),
+        (
+            "who",
+            "mean, %",
+            "SD",
+            "95 % interval, over images",
+            "95 % interval, over seeds",
+            "n seeds",
+            "change",
+            "95 % interval",
+            "verdict",
+        ),
         1,
         [
             Group(
                 "g",
-                rows=[(Markup("<b>a</b> &amp; b"), "1", "2", "0 to 2", "3", "−4", "n = 1: no interval", "v")],
+                rows=[
+                    (Markup("<b>a</b> &amp; b"), "1", "2", "0 to 3", "0 to 2", "3", "−4", "−5 to −3", "v"),
+                    ("c", "1", "2", "0 to 3", "n = 1: no interval", "1", "−4", "n = 1: no interval", "v"),
+                ],
             )
         ],
     )
     found = folded(grid, "verdict")
     assert found.columns == ["who", "mean, %", "n seeds", "change"]
-    assert found.groups[0].rows == [["a & b", "1 (0 to 2)", "3", "−4"]]
+    assert found.groups[0].rows == [
+        ["a & b", "1 (0 to 3 over images; 0 to 2 over seeds)", "3", "−4 (−5 to −3)"],
+        ["c", "1 (0 to 3 over images)", "1", "−4"],
+    ]
     assert found.texts == 1
 
 
