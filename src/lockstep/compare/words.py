@@ -79,15 +79,13 @@ def warnings(pair: Pair) -> list[str]:
         if row.other_settings and not row.attack
     )
     bounded = dict.fromkeys(
-        f"{row.metric} of {row.group.experiment} on {row.group.backend}"
-        for row in pair.metrics
-        if any(row.bounds)
+        f"{row.group.experiment} on {row.group.backend}" for row in pair.metrics if any(row.bounds)
     )
     lines = []
     if bounded:
         lines.append(
-            f"{pair.name}: accuracy under {few(list(bounded))}: ⚠ upper bounds (≤) on either side, as a "
-            "check of the attack failed; a difference of such numbers may be one of the attacks"
+            f"{pair.name}: {few(list(bounded))}: accuracies under attack that are upper bounds (⚠ ≤), as a "
+            "check of the attack failed: a difference may be one of the attacks"
         )
     if other:
         lines.append(
