@@ -102,7 +102,7 @@ def figure(robustness: Robustness) -> Figure | None:
     if not found:
         return None
     last = 1.25 * max(levels)
-    marker, _ = STANDARD["autoattack"]
+    judged, (marker, _) = checks.judge(robustness), STANDARD["autoattack"]
     with canvas(0.82 * WIDTH, 4.2) as drawn:
         axes = drawn.subplots()
         for name, colour in colours(robustness.experiments).items():
@@ -111,7 +111,8 @@ def figure(robustness: Robustness) -> Figure | None:
             far = np.sort(found[name][found[name] > 0])  # the others are wrong as they are
             near = far[far < last]
             left = 100 * (len(far) - np.arange(len(near) + 1)) / len(found[name])
-            axes.step([0, *near, last], [*left, left[-1]], where="post", color=colour, label=name)
+            label = name + bounds.label(robustness, judged, name, "worst")
+            axes.step([0, *near, last], [*left, left[-1]], where="post", color=colour, label=label)
             for attack, shape in (("worst", MARKERS[PALETTE.index(colour)]), ("autoattack", marker)):
                 for level in robustness.levels(attack):
                     value = robustness.estimate(name, condition(attack, level))
@@ -127,5 +128,5 @@ def figure(robustness: Robustness) -> Figure | None:
             "Lines: the share of images that FAB found no wrong neighbour of within eps, for any eps from "
             "one run. Where it found none, another attack may: the line is an upper bound. Large plus: "
             "AutoAttack; other marks: the worst case of the attacks that were given that eps, on "
-            f"{text.count(robustness.images, 'image')}, which are not all the same ones.",
+            f"{text.count(robustness.images, 'image')}, which are not all the same ones; (≤): upper bounds.",
         )
