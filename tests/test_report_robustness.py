@@ -267,7 +267,7 @@ CLAIMS = "pgd=0.1 pgd=0.3 worst=0.1 worst=0.3 autoattack_fast=0.1 autoattack=0.3
         ({"unsteady": 0.01}, f"fgsm=0.1 {CLAIMS}"),
         ({"apgd=0.5": 0.2}, CLAIMS),
         ({"uniform_noise": 0.6}, "fgsm=0.1 pgd=0.1 worst=0.1 autoattack_fast=0.1"),
-        ({"fgsm=0.3": 0.2}, "pgd=0.1 pgd=0.3 worst=0.3"),
+        ({"fgsm=0.3": 0.2}, "pgd=0.3 worst=0.3"),
         ({"universal=0.3": 0.99}, ""),
         ({"strong_pgd": 0.18}, "autoattack=0.3 strong_pgd=0.3"),
         ({"strong_pgd": 0.3}, "strong_pgd=0.3"),

@@ -111,7 +111,7 @@ def _suite(config: Config, cell: Cell) -> Suite:
         hidden={node.name: node.output_shape[-1] for node in weighted[:-1]},
         settings=settings,
         strong=strong,
-        others=digits(dataset.test, strong.images if strong else 1),
+        others=digits(dataset.test, strong.images if strong else 0),
         image_noise=experiment.regularisation.image_noise,
         seed=cell.seed,
     )

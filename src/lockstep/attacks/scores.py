@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from lockstep.attacks.attack import Attack
+from lockstep.attacks.honesty import unsteady
 from lockstep.attacks.victim import Victim
 
 
 def accuracy(victim: Victim, images: np.ndarray, labels: np.ndarray) -> float:
     """Share of images whose largest logit is the label's; of equal logits the first counts."""
     return float((victim.logits(images).argmax(axis=-1) == labels).mean())
+
+
+def unsteadiness(victim: Victim, images: np.ndarray) -> float:
+    """Share of images that are answered differently when they are shown again, in another order: what others
+    are shown beside an image must not matter either."""
+    return unsteady(victim.logits(images), victim.logits(images[::-1])[::-1])
 
 
 def accuracy_under(

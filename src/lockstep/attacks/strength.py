@@ -45,10 +45,7 @@ def judge(numbers: Mapping[tuple[str, str], float], classes: int) -> list[Check]
         for name, _, level in [condition.partition("=")]
         if metric == "accuracy" and _is_number(level)
     }
-    found = checks(accuracies, classes)
-    if ("clean", "unsteady") in numbers:
-        check = honesty.answers_are_steady(numbers["clean", "unsteady"])
-        found.append(check._replace(bounds=Measured(accuracies).white_box))
+    found = checks(accuracies, classes, numbers.get(("clean", "unsteady")))
     if ("clean", "saturated") in numbers:
         found.append(honesty.gradients_exist(numbers["clean", "saturated"]))
     return found
@@ -62,15 +59,17 @@ def _is_number(level: str) -> bool:
     return True
 
 
-def checks(accuracies: Mapping[Number, float], classes: int) -> list[Check]:
-    """All that accuracies of one network allow."""
+def checks(accuracies: Mapping[Number, float], classes: int, unsteady: float | None = None) -> list[Check]:
+    """All that accuracies of one network allow; unsteady: share of images, if it was measured."""
     measured = Measured(accuracies)
+    steady = [] if unsteady is None else [honesty.answers_are_steady(unsteady)]
     return [
         *_of_curves(measured, classes),
         *_of_each(measured),
         *_of_the_standard(measured),
         *_of_survivors(measured),
         *_of_other_images(measured),
+        *(check._replace(bounds=measured.white_box) for check in steady),
     ]
 
 
@@ -170,10 +169,13 @@ def _of_each(measured: Measured) -> Iterator[Check]:
 
 
 def _rivals(name: str) -> list[str]:
-    """What an attack that takes many steps is held against."""
+    """What an attack that takes many steps is held against: nobody expects more of the easy ones."""
     if name.removesuffix("_l2") not in ITERATED:
         return []
-    return [*(other for other, norm in AIMED.items() if norm == AIMED[name] and other != name), WORST]
+    return [
+        *(other for other, norm in AIMED.items() if norm == AIMED[name] and other not in (name, *EASY)),
+        WORST,
+    ]
 
 
 def _of_the_standard(measured: Measured) -> Iterator[Check]:

@@ -20,12 +20,12 @@ from lockstep.attacks.autoattack import FAST_STEPS, FAST_TARGETS, AutoAttack, St
 from lockstep.attacks.corruptions import CORRUPTIONS, Corruption, Shift
 from lockstep.attacks.fab import FAB
 from lockstep.attacks.gradient import FGSM, PGD
-from lockstep.attacks.honesty import LARGE, saturated, unsteady
+from lockstep.attacks.honesty import LARGE, saturated
 from lockstep.attacks.named import named, taken
 from lockstep.attacks.noisy import Noisy
 from lockstep.attacks.patch import Patch
 from lockstep.attacks.patterns import MaximumActivation, Universal, pictures
-from lockstep.attacks.scores import accuracy_under
+from lockstep.attacks.scores import accuracy_under, unsteadiness
 from lockstep.attacks.square import Square
 from lockstep.attacks.standing import packed, right
 from lockstep.attacks.strength import CONTROLS, FLOAT32, OF_NAMES, STRONG, WORST
@@ -78,7 +78,7 @@ class Suite:
     settings: Attacks
     strong: Strong | None
     others: tuple[Images, np.ndarray]
-    """What `strong` is measured on."""
+    """Images and labels that `strong` is measured on; none without it."""
     image_noise: float
     """What the network was trained with."""
     seed: int
@@ -198,8 +198,7 @@ def _clean(suite: Suite) -> None:
     logits = suite.victim.logits(suite.images)
     suite.add("clean", suite.right(logits).mean())
     suite.add("clean", saturated(logits, suite.labels), "saturated")
-    # In another order: what others are asked about beside an image must not matter either.
-    suite.add("clean", unsteady(logits, suite.victim.logits(suite.images[::-1])[::-1]), "unsteady")
+    suite.add("clean", unsteadiness(suite.victim, suite.images), "unsteady")
     suite.arrays["labels"] = suite.labels[suite.examples]
     suite.keep("clean", suite.images, logits)
 

@@ -10,8 +10,9 @@ from typing import Any
 from rich.table import Table
 
 from lockstep import gpu, outputs
+from lockstep.attacks.honesty import Check
 from lockstep.attacks.named import Attacked, grid, named, remark, require_takers, taken
-from lockstep.attacks.scores import accuracy
+from lockstep.attacks.scores import accuracy, unsteadiness
 from lockstep.attacks.strength import CONTROLS, checks
 from lockstep.attacks.suite import digits
 from lockstep.attacks.victim import Victim
@@ -48,10 +49,10 @@ def run(
             out.print(f"{name}: {said}", style="yellow")
     with gpu.held(trained.cell.device), counting(len(attacks)) as advance:
         victim = Victim(trained.backend(), dataset.transform, training.dtype, batch=min(len(labels), BATCH))
-        clean = accuracy(victim, pixels, labels)
+        clean, shaken = accuracy(victim, pixels, labels), unsteadiness(victim, pixels)
         found = list(grid(victim, pixels, labels, attacks, seed, advance))
-    out.print(_table(found, clean, f"{trained.cell}: accuracy on {len(labels):,} test images, %"))
-    made = checks({(row.attack, row.eps): row.accuracy for row in found}, dataset.classes)
+    made = checks({(row.attack, row.eps): row.accuracy for row in found}, dataset.classes, shaken)
+    out.print(_table(found, made, clean, f"{trained.cell}: accuracy on {len(labels):,} test images, %"))
     for check in made:
         if not check.passed:
             out.print(f"warning: not true that {check.name}: {check}", style="yellow")
@@ -61,7 +62,7 @@ def run(
             "clean": clean,
             "options": dict(options),
             "seed": seed,
-            "accuracies": [asdict(row) for row in found],
+            "accuracies": [asdict(row) | {"upper_bound": _is_upper_bound(row, made)} for row in found],
             "checks": [check._asdict() for check in made],
         }
         write_json(json_file, content)
@@ -75,21 +76,31 @@ def step(text: str | None) -> float | str | None:
         return text
 
 
-def _table(found: Sequence[Attacked], clean: float, title: str) -> Table:
+def _table(found: Sequence[Attacked], made: Sequence[Check], clean: float, title: str) -> Table:
     accuracies = {(row.attack, row.eps): row for row in found}
     sizes = list(dict.fromkeys(row.eps for row in found))
     table = Table("attack", title=title, title_justify="left")
     table.add_column("clean", justify="right")
+    notes = []
+    if any(_is_upper_bound(row, made) for row in found):
+        notes.append("≤: an upper bound, as a check failed: a stronger attack leaves less")
     if any(name.endswith("_l2") for name, _ in accuracies):
-        table.caption, table.caption_justify = "of l2, eps is the length of the whole change", "left"
+        notes.append("of l2, eps is the length of the whole change")
+    table.caption, table.caption_justify = "\n".join(notes) or None, "left"
     for eps in sizes:
         table.add_column(f"eps {eps:g}", justify="right")
     for name in dict.fromkeys(row.attack for row in found):
         rows = [accuracies[name, eps] for eps in sizes]
-        table.add_row(name, _percent(clean), *(_percent(row.accuracy) for row in rows))
+        marks = ["≤ " if _is_upper_bound(row, made) else "" for row in rows]
+        shown = (mark + _percent(row.accuracy) for mark, row in zip(marks, rows, strict=True))
+        table.add_row(name, _percent(clean), *shown)
         for part in rows[0].stages:
             table.add_row(f"  after {part}", "", *(_percent(row.stages[part]) for row in rows), style="dim")
     return table
+
+
+def _is_upper_bound(row: Attacked, made: Sequence[Check]) -> bool:
+    return any(check.makes_upper_bound(row.attack, row.eps) for check in made)
 
 
 def _percent(share: float) -> str:
