@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,17 +18,20 @@ import yaml
 
 from lockstep import cell as cells
 from lockstep import config as configs
-from lockstep import trained
+from lockstep import discovery, trained
 from lockstep.adversarial import attack_of, attacked
-from lockstep.attacks import robustness, transfer
+from lockstep.attacks import robustness, suite, transfer
+from lockstep.attacks.autoattack import AutoAttack
+from lockstep.attacks.fab import FAB
 from lockstep.attacks.gradient import FGSM, PGD
-from lockstep.attacks.named import named
+from lockstep.attacks.named import named, taken
 from lockstep.attacks.noisy import Noisy
 from lockstep.attacks.scores import accuracy_under
 from lockstep.attacks.suite import digits
 from lockstep.attacks.victim import Victim
 from lockstep.backend import Backend
 from lockstep.config import Cell, Config
+from lockstep.config_file import Attacks
 from lockstep.data import dataset as datasets
 from lockstep.data import sources
 from lockstep.data.batches import epoch_chunks
@@ -74,7 +78,8 @@ def written(folder: Path, **attacks: object) -> Config:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Config:
     """A config whose natural and hardened runs of seed 0 and 1 are trained and attacked."""
-    strong = {"eps": 0.2, "steps": 6, "restarts": 2, "runs": [{"experiments": ["hardened"], "seeds": [0]}]}
+    runs = [{"experiments": ["hardened"], "seeds": [0]}]
+    strong = {"eps": 0.1, "images": 12, "steps": 6, "restarts": 2, "runs": runs}
     config = written(tmp_path_factory.mktemp("robustness"), strong=strong)
     for cell in config.cells():
         if cell.name != "diverging" or cell.seed == 0:
@@ -93,10 +98,10 @@ def cell_of(config: Config, name: str, seed: int = 0) -> Cell:
     return config.cell(name, "numpy", "cpu", seed)
 
 
-def opened(config: Config, name: str) -> tuple[Victim, np.ndarray, np.ndarray]:
+def opened(config: Config, name: str, count: int = 40) -> tuple[Victim, np.ndarray, np.ndarray]:
     cell = trained.read(config.folder(cell_of(config, name)))
     dataset = cell.dataset()
-    return Victim(cell.backend(), dataset.transform, "float32", batch=40), *digits(dataset.test, 40)
+    return Victim(cell.backend(), dataset.transform, "float32", batch=40), *digits(dataset.test, count)
 
 
 def test_accuracies_are_those_of_the_attacks_themselves(config):
@@ -104,7 +109,8 @@ def test_accuracies_are_those_of_the_attacks_themselves(config):
     measured = found(config, "natural")
     for name in ("fgsm", "pgd", "pgd_margin", "uniform_noise"):
         for eps in ATTACKS["eps"]:
-            value = accuracy_under(named(name, eps, 4), victim, images, labels, seed=0)
+            options = taken(name, {"steps": 4})
+            value = accuracy_under(named(name, eps, **options), victim, images, labels, seed=0)
             assert measured[f"{name}={eps:g}", "accuracy"] == value, (name, eps)
     worst = measured["worst=0.2", "accuracy"]
     assert worst <= min(measured[f"{name}=0.2", "accuracy"] for name in ("fgsm", "pgd", "pgd_margin"))
@@ -118,10 +124,102 @@ def test_adversarial_training_makes_a_network_that_survives_more(config):
         assert hardened[key] > natural[key] + 0.1
 
 
-def test_the_strong_attack_is_made_where_it_is_asked_for(config):
-    hardened = found(config, "hardened")
-    assert ("strong_pgd=0.2", "accuracy") not in found(config, "hardened", 1)
-    assert hardened["strong_pgd=0.2", "accuracy"] <= hardened["pgd=0.2", "accuracy"] + 0.05
+def test_the_standards_first_attacks_count_among_the_worst_case(config):
+    for name in ("natural", "hardened"):
+        victim, images, labels = opened(config, name)
+        measured = {key: value for key, (value, _) in rows_of(config, name).items()}
+        standing = arrays_of(config, name)["standing/worst=0.05"]
+        stages = list(AutoAttack(0.05, fast=True).stages(victim, images, labels, seed=0))
+        assert [stage.name for stage in stages] == ["apgd", "apgd_targeted"]
+        for stage in stages:
+            assert measured[f"{stage.name}=0.05"] == stage.standing.mean()
+        assert measured["autoattack_fast=0.05"] == stages[-1].standing.mean()
+        assert measured["worst=0.05"] == standing.mean() <= measured["worst_of_names=0.05"]
+        assert not (standing & ~stages[-1].standing).any()
+        assert measured["worst=0.2"] <= measured["worst=0.05"] <= measured["clean"]
+        for further in ("more_steps", "restart", "other_loss", "square"):
+            assert measured[f"{further}=0.05"] <= measured["worst=0.05"]
+        assert measured["apgd=0.5"] <= 0.1
+        assert found(config, name)["clean", "unsteady"] == 0
+
+
+def test_who_is_broken_within_one_eps_is_broken_within_every_larger_one(config, tmp_path, monkeypatch):
+    """Here the attacks of the larger eps do nothing."""
+    cell, real = cell_of(config, "natural"), suite.named
+    monkeypatch.setattr(
+        suite, "named", lambda name, eps, **how: real(name, 1e-6 if eps > 0.1 else eps, **how)
+    )
+    monkeypatch.setattr(Config, "attack_folder", lambda self, cell: tmp_path)
+    robustness.run(config, cell, silent)
+    rows = json.loads((tmp_path / "attacks.json").read_text())["measurements"]
+    value = {row["condition"]: row["value"] for row in rows if row["metric"] == "accuracy"}
+    assert value["pgd=0.2"] > value["pgd=0.05"]
+    assert value["worst=0.2"] == value["worst=0.05"]
+
+
+def test_the_strong_attacks_are_made_where_they_are_asked_for(config):
+    hardened, arrays = rows_of(config, "hardened"), arrays_of(config, "hardened")
+    assert not any(name.startswith(("strong", "autoattack=")) for name in rows_of(config, "hardened", 1))
+    victim, images, labels = opened(config, "hardened", 12)
+    stages = list(AutoAttack(0.1).stages(victim, images, labels, seed=0))
+    names = ["strong_apgd=0.1", "strong_apgd_targeted=0.1", "strong_fab=0.1", "strong_square=0.1"]
+    assert [hardened[name] for name in names] == [(stage.standing.mean(), 12) for stage in stages]
+    assert hardened["autoattack=0.1"] == hardened[names[-1]]
+    assert np.array_equal(arrays["standing/autoattack=0.1"], stages[-1].standing)
+    assert hardened["strong_clean"] == ((victim.logits(images).argmax(1) == labels).mean(), 12)
+    pgd = PGD(0.1, steps=6, restarts=2)
+    assert hardened["strong_pgd=0.1"] == (accuracy_under(pgd, victim, images, labels, seed=0), 12)
+    distances = arrays["strong/distances"]
+    assert np.array_equal(distances, FAB(0.1).nearest(victim, images, labels)[1])
+    assert np.array_equal(distances > 0, victim.logits(images).argmax(1) == labels)
+
+
+def rows_of(config: Config, name: str, seed: int = 0) -> dict[str, tuple[float, int]]:
+    """{condition: (accuracy, images)}."""
+    content = json.loads((config.attack_folder(cell_of(config, name, seed)) / "attacks.json").read_text())
+    rows = [row for row in content["measurements"] if row["metric"] == "accuracy"]
+    return {row["condition"]: (row["value"], row["n"]) for row in rows}
+
+
+def arrays_of(config: Config, name: str) -> dict[str, np.ndarray]:
+    return read_npz(config.attack_folder(cell_of(config, name)) / "attacks.npz")
+
+
+def test_the_step_of_the_config_is_the_step_of_pgd_and_its_kin(config, tmp_path, monkeypatch):
+    """And of nothing else: FGSM has one step, of the whole size."""
+    kin, made, real = {"pgd", "bim", "pgd_margin", "mifgsm"}, [], suite.named
+    monkeypatch.setattr(
+        suite, "named", lambda *args, **how: made.append((args, real(*args, **how))) or made[-1][1]
+    )
+    monkeypatch.setattr(Config, "attack_folder", lambda self, cell: tmp_path)
+    how = {"step": "madry", "names": ["fgsm", *kin], "eps": [0.05], "images": 5}
+    other = replace(config, attacks=Attacks.model_validate(ATTACKS | how))
+    robustness.run(other, cell_of(config, "natural"), silent)
+    steps = {name: attack.length for (name, _), attack in made if isinstance(attack, PGD)}
+    assert steps == dict.fromkeys(kin, 0.05 * 0.01 / 0.3)
+
+
+def test_the_plan_counts_the_gradients_that_are_worked_out(config, tmp_path, monkeypatch):
+    """Within a factor of two: who survives is not known before.  Logits alone count a third."""
+    asked = {"vjp": 0, "logits": 0}
+
+    def counted(kind: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def count(self: Backend, images: np.ndarray) -> Any:
+            asked[kind] += len(images)
+            return real(self, images)
+
+        return count
+
+    cell = cell_of(config, "hardened")
+    backend = discovery.load(discovery.find("numpy"))
+    for kind in asked:
+        monkeypatch.setattr(backend, kind, counted(kind, getattr(backend, kind)))
+    monkeypatch.setattr(Config, "attack_folder", lambda self, cell: tmp_path)
+    robustness.run(config, cell, silent)
+    strong = config.attacks.strong_of(cell.key)
+    assert strong
+    estimate = suite.gradients(config.attacks, strong, classes=10)
+    assert 0.5 < estimate / (asked["vjp"] + asked["logits"] / 3) < 2
 
 
 def test_every_piece_is_told_and_the_files_are_the_same_again(config):
