@@ -408,7 +408,8 @@ def test_attacks_are_compared_where_both_have_them(config: Config):
     pair = pair_of(a, b)
     assert pair.differences == []
     conditions = {row.metric for row in pair.metrics if row.attack}
-    assert conditions == {f"{name}={eps}" for name in ("fgsm", "pgd", "worst") for eps in (0.1, 0.3)}
+    known = {f"{name}={eps}" for name in ("fgsm", "pgd", "worst") for eps in (0.1, 0.3)}
+    assert conditions == known | {f"{name}=0.3" for name in ("apgd", "apgd_targeted", "autoattack_fast")}
     row = row_of(pair, "fgsm=0.1")
     assert row.contrast.mean == pytest.approx(-0.4)
     assert (pair.verdict(row), row.contrast.identical) == ("different", False)

@@ -18,7 +18,7 @@ from lockstep.check import REFERENCES
 from lockstep.check.reference import Made, Reference, Trained, described
 from lockstep.check.reference import write as write_reference
 from lockstep.config import Config
-from lockstep.report import build, runs
+from lockstep.report import build, grids, runs
 from lockstep.report.effects import replication
 from lockstep.report.robustness import (
     attacked,
@@ -27,6 +27,7 @@ from lockstep.report.robustness import (
     corrupted,
     curves,
     defences,
+    heat,
     lead,
     published,
     replicated,
@@ -197,12 +198,13 @@ def test_means_are_over_seeds_and_differences_paired(robustness: Robustness, pag
     assert worst == estimate([50.0, 40.0, 30.0])
     change = robustness.change("defended", "worst=0.1")
     assert (change.n, change.mean) == (2, pytest.approx(35))
-    assert "defended: 80.0 % survive the attacks tried at eps 0.1 (all equal: no interval, 2 seeds)" in page
+    kept = "defended: 80.0 % survive the attacks tried at eps 0.1 (over images 49.0 to 94.3, over 2 seeds "
+    assert f"{kept}all equal: no interval)" in page
     assert "against plain +35.0 points (−28.5 to +98.5, 2 seeds): cannot tell" in page
     row = next(row for row in defences.grid(robustness).groups[0].rows if row[0] == "plain")
     assert row[1:3] == ("90.0", "60.0")
-    assert row[3].endswith("</abbr> 50.0")
-    assert row[5:7] == ("15.2 to 64.8", "3")
+    assert row[3].endswith("</abbr> ≤\N{NO-BREAK SPACE}50.0")  # of seeds 1 and 2, APGD leaves less
+    assert row[5:8] == ("16.8 to 68.7", "15.2 to 64.8", "3")
 
 
 def test_a_failed_check_stands_beside_its_numbers(robustness: Robustness, index: Path, page: str):
@@ -300,7 +302,7 @@ def test_transfer_is_the_right_way_round(robustness: Robustness, index: Path, pa
     assert frame.accuracy["beta", 0, "alpha", 0] == 0.6
     # A run without results is no row or column: four networks are left.
     assert len(frame) == 4 * 4
-    drawn = carried.figure(robustness)
+    drawn = heat.figure(robustness)
     order = re.findall(r">(\d+)</text>", drawn.svg)
     assert order[3] == "70"  # first row: crafted on alpha's seed 0; last column: shown to beta's
     assert order[12] == "60"
@@ -317,7 +319,7 @@ def test_missing_or_damaged_transfer_is_told(config: Config, tmp_path: Path):
             path.unlink() if content is None else path.write_text(content)
             found = attacked.read(runs.read(config))
             assert f"Not shown yet: beta: {said}" in " ".join(carried.sentences(found))
-            assert carried.figure(found)
+            assert heat.figure(found)
     finally:
         path.write_text(kept)
 
@@ -331,10 +333,11 @@ def test_backends_are_compared_on_the_seeds_they_share(robustness: Robustness):
 
 def test_the_lead_and_the_finding(robustness: Robustness, index: Path):
     answer, details = lead.answer(robustness)
-    assert answer.startswith("It looks so: PGD of eps 0.1 takes the accuracy of plain from 90.0 % to 50.0 %")
+    assert answer.startswith("Yes: attacks of eps 0.1 take the accuracy of plain from 90.0 % to 40.0 %")
     assert "noise of the same size leaves 90.0 %" in answer
-    assert "It falls by 40.0 points (all equal: no interval)" in details[0]
-    assert "10 test images, 3 seeds" in details[0]
+    assert "It falls by 50.0 points (25.2 to 74.8)" in details[0]
+    assert "the worst case of FGSM, PGD and AutoAttack (fast) on 10 test images" in details[0]
+    assert "over images 16.8 to 68.7 (10 attacked), over seeds 15.2 to 64.8 (3 seeds)" in details[1]
     assert "3 of 12 runs to attack have no result." in details
     source = index.read_text()
     assert "Can the network be fooled?" in source
@@ -360,17 +363,17 @@ def test_published_figures_stand_beside_measured_ones(robustness: Robustness, pa
     groups = {group.title: group for group in published.grid(robustness).groups}
     assert list(groups) == ["Published", "plain", "defended"]  # noise is no adversarial training
     assert "trained on PGD of eps 0.3, 7 steps" in groups["defended"].note
-    assert ("here", "PGD, 3 steps, 2 restarts", "60.0", "all equal: no interval", "2") in groups[
-        "defended"
-    ].rows
+    rows = {row[1]: row[2:] for row in groups["defended"].rows}
+    expected = ("60.0", "31.3 to 83.2", "all equal: no interval", "10", "2")
+    assert rows["PGD, 3 steps of 0.83 eps, 2 restarts"] == expected
     assert not any("restarts" in row[1] for row in groups["plain"].rows)
-    assert "10 test digits were attacked, by PGD of 2 steps" in page
+    assert "10 test digits were attacked" in page
 
 
 def test_figures_and_ids(index: Path):
     source = index.with_name("robustness.html").read_text()
     names = {"attacks", "defences", "tradeoff", "gallery", "for_all", "class_patterns", "transfer"}
-    names |= {"hidden_units", "corruptions", "shifts", "reliability"}
+    names |= {"any_eps", "hidden_units", "corruptions", "shifts", "reliability"}
     assert set(re.findall(r'<figure id="figure-(\w+)"', source)) == names
     assert all(len(alt) > 20 for alt in re.findall(r'role="img" aria-label="([^"]*)"', source))
     ids = re.findall(r'\bid="([^"]*)"', source)
@@ -398,6 +401,12 @@ def test_a_config_without_attacks_says_how_to_ask(config: Config, tmp_path: Path
     assert "This config attacks nothing. With a section attacks: {}" in text
     assert "Can the network be fooled?" not in made.read_text()
     assert table(made, "robustness_checks").empty
+
+
+def test_what_an_experiment_changes_has_the_eps_of_its_attacks(robustness: Robustness):
+    """The optimizer has an eps too."""
+    told = dict(grids.experiments(robustness.results).groups[0].rows)
+    assert told["defended"] == "attack pgd, eps 0.3, steps 7"
 
 
 def test_only_the_baseline_is_attacked(config: Config, tmp_path: Path):

@@ -28,6 +28,7 @@ from lockstep.attacks.noisy import Noisy
 from lockstep.attacks.scores import accuracy_under
 from lockstep.attacks.suite import digits
 from lockstep.attacks.victim import Victim
+from lockstep.backend import Backend
 from lockstep.config import Cell, Config
 from lockstep.config_file import Attacks
 from lockstep.errors import LockstepError

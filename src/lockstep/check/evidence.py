@@ -139,10 +139,10 @@ def prediction(values: Sequence[float]) -> Interval:
     return Interval(value.mean - reach, value.mean + reach)
 
 
-def of_share(share: float, n: int) -> Interval:
-    """90 % interval of a share measured on n images, which other images would change: Wilson (1927),
+def of_share(share: float, n: int, confidence: float = 0.9) -> Interval:
+    """Interval of a share measured on n images, which other images would change: Wilson (1927),
     "Probable inference, the law of succession, and statistical inference"."""
-    z = float(ndtri(CONFIDENCE))  # 5 % on either side
+    z = float(ndtri((1 + confidence) / 2))
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return Interval(max(0.0, middle - half), min(1.0, middle + half))

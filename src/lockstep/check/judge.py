@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lockstep.check import CLAIMS, REFERENCES, claims, kinds, reference
+from lockstep.check import CLAIMS, REFERENCES, claims, kinds, measures, reference
 from lockstep.check.evidence import Word
 from lockstep.check.kinds import Found, Pair
 from lockstep.check.reference import Match, Trained
@@ -15,7 +15,9 @@ from lockstep.errors import LockstepError
 from lockstep.freshness import OUTDATED
 from lockstep.report import text
 from lockstep.report.certificates import Certified, read_all
-from lockstep.report.robustness import attacked
+from lockstep.report.robustness import attacked, checks
+from lockstep.report.robustness.attacked import Robustness
+from lockstep.report.robustness.checks import Judged, upper_bound
 from lockstep.report.runs import Results
 
 ABSENT = ("not installed", "skipped")
@@ -116,6 +118,8 @@ def judge(results: Results, path: Path = CLAIMS) -> Judgement:
     written = claims.read(path)
     observed, certified = reference.observe(results), read_all(results.config)
     pairs, filed = _pairs(written, str(path), observed), reference.on_file(observed)
+    robustness = attacked.read(results)
+    judged = checks.judge(robustness) if robustness else []
     verdicts = []
     for place, claim in enumerate(written.claims):
         source, seeds = "", (0, 0)
@@ -126,12 +130,15 @@ def judge(results: Results, path: Path = CLAIMS) -> Judgement:
                 found = kinds.in_step(claim, results, certified)
             case _:
                 source = str(REFERENCES / f"{claim.reference}.json")
-                found = _measured(claim, pairs[claim.reference], f"{path}: claims[{place}]", source)
-                seeds = _seeds(claim, pairs[claim.reference], filed)
+                pair = pairs[claim.reference]
+                found = _measured(claim, pair, f"{path}: claims[{place}]", source)
+                if found:
+                    found = found._replace(numbers=found.numbers + _bounds(claim, pair, judged))
+                seeds = _seeds(claim, pair, filed)
         if found:
             verdicts.append(Verdict(claim.claim, *found, source, *seeds))
     notes = [*_unknown(observed, pairs), *_outdated(results)]
-    return Judgement(verdicts, notes, _unfinished(results, certified))
+    return Judgement(verdicts, notes, _unfinished(results, robustness, certified))
 
 
 def _pairs(written: claims.Claims, path: str, observed: Mapping[str, Trained]) -> dict[str, Pair]:
@@ -179,12 +186,23 @@ def _measured(claim: claims.Measured, pair: Pair, where: str, source: str) -> Fo
     raise AssertionError(claim)
 
 
+def _bounds(claim: claims.Measured, pair: Pair, judged: Sequence[Judged]) -> str:
+    """What is to be said where attacks were too weak for the numbers that a claim is about."""
+    under = measures.attack(claim.measure)
+    names = [name for name in _about(claim, pair) if under and upper_bound(judged, name, *under)]
+    return f"; ⚠ ≤: of {text.listed(names)} an upper bound, as a check of the attack failed" if names else ""
+
+
+def _about(claim: claims.Measured, pair: Pair) -> list[str]:
+    """The experiments of the run that a claim names, or all that the reference has."""
+    named = {getattr(claim, "experiment", ""), getattr(claim, "baseline", "")} - {""}
+    return [name for known, name in pair.match.names.items() if known in named or not named]
+
+
 def _seeds(claim: claims.Measured, pair: Pair, filed: Mapping[str, Trained]) -> tuple[int, int]:
     """How many seeds the runs have that a claim is about, and how many of them no reference has."""
-    about = {getattr(claim, "experiment", ""), getattr(claim, "baseline", "")} - {""}
-    ours = [name for known, name in pair.match.names.items() if known in about or not about]
     asked, known = (
-        {seed for name in ours for seed in trained[name].seeds(claim.measure)}
+        {seed for name in _about(claim, pair) for seed in trained[name].seeds(claim.measure)}
         for trained in (pair.observed, filed)
     )
     return len(asked), len(asked - known)
@@ -215,7 +233,7 @@ def _outdated(results: Results) -> list[str]:
     return [f"Judged too: {text.listed(stale[:SHOWN])}{more}, {OUTDATED}"] if stale else []
 
 
-def _unfinished(results: Results, certified: Sequence[Certified]) -> list[str]:
+def _unfinished(results: Results, robustness: Robustness | None, certified: Sequence[Certified]) -> list[str]:
     late = [
         f"{run.cell}: {run.outcome}" for run in results.runs if not run.usable and run.outcome not in ABSENT
     ]
@@ -224,7 +242,6 @@ def _unfinished(results: Results, certified: Sequence[Certified]) -> list[str]:
         here = not find(each.side.backend).unusable(each.side.device)
         if absent and here and not each.falls_short:  # where one falls short, tiers after it are not reached
             late += [f"certificate of {results.label(each.side)}, {why}" for why in each.why_absent]
-    robustness = attacked.read(results)
     return late + [
         f"attacks on {each.run.cell}: {each.outcome}"
         for each in (robustness.runs if robustness else [])

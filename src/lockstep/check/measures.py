@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from lockstep.report import text
 from lockstep.report.robustness.attacked import Attacked
+from lockstep.report.robustness.names import FAST, STRONG
 from lockstep.report.runs import METRICS, Run
 
 UNDER = "accuracy under "
 """How the name of an accuracy under attack starts: "accuracy under pgd=0.3"."""
-CONTROLS = ("clean", "uniform_noise", "worst", "strong_pgd")
+KEPT = ("clean", "uniform_noise", "worst", *FAST, *STRONG)
 """Conditions that are kept beside the attacks of the config."""
 
 
@@ -57,6 +58,12 @@ def find(name: str) -> Measure:
     return KNOWN[name]
 
 
+def attack(name: str) -> tuple[str, float] | None:
+    """("pgd", 0.3) of "accuracy under pgd=0.3"; None of what is measured without one."""
+    attack, _, eps = name.removeprefix(UNDER).partition("=")
+    return (attack, float(eps)) if name.startswith(UNDER) and eps else None
+
+
 def of_run(run: Run, attacked: Attacked | None, attacks: Sequence[str]) -> dict[str, float]:
     """{measure: value as the files have it} of a completed run; attacked: if it was, and by which attacks."""
     first = run.history.iloc[0]
@@ -65,7 +72,7 @@ def of_run(run: Run, attacked: Attacked | None, attacks: Sequence[str]) -> dict[
     values["first_epoch_loss"] = float(first["train_loss"])
     if attacked is None or not attacked.usable:
         return values
-    kept = (*attacks, *CONTROLS)
+    kept = (*attacks, *KEPT)
     return values | {
         f"{UNDER}{condition}": value
         for (condition, metric), (value, _) in attacked.numbers.items()

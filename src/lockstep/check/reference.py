@@ -21,6 +21,7 @@ from lockstep.check.evidence import Rounding, rounding
 from lockstep.config import Config
 from lockstep.errors import LockstepError
 from lockstep.report.robustness import attacked
+from lockstep.report.robustness.names import STRONG
 from lockstep.report.runs import Results, Run
 from lockstep.results import SCHEMA, write_text
 from lockstep.settings import Settings
@@ -75,8 +76,12 @@ class Trained(Settings):
     def images(self, measure: str) -> int:
         """That an accuracy is measured on."""
         tested = self.test.images if self.test else 0
-        under_attack = measure.startswith(measures.UNDER) and self.attacks
-        return min(tested, self.attacks["images"]) if under_attack and self.attacks else tested
+        if not (self.attacks and measure.startswith(measures.UNDER)):
+            return tested
+        how = self.attacks
+        if measure.removeprefix(measures.UNDER).partition("=")[0] in STRONG:
+            how = how | how["strong"]  # references of before had no images of their own there
+        return min(tested, how["images"])
 
 
 class Made(Settings):
@@ -132,9 +137,9 @@ def described(results: Results) -> dict[str, Trained]:
     """The experiments of a config, known by settings, data and test images; without their runs."""
     settings, how = results.config.attacks, None
     if settings:
-        strong = settings.strong and settings.strong.model_dump(mode="json", exclude={"runs"})
-        how = settings.model_dump(mode="json", include={"images", "steps", "step", "names", "shown"})
-        how["strong"] = strong
+        # Of the eps only the shown one matters to numbers of another: the standard's attacks run there alone.
+        how = settings.model_dump(mode="json", exclude={"runs", "eps", "strong"})
+        how["strong"] = settings.strong and settings.strong.model_dump(mode="json", exclude={"runs"})
     found: dict[str, Trained] = {}
     for run in results.runs:
         if run.cell.name not in found:

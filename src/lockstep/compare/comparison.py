@@ -154,6 +154,7 @@ def _metric(pair: Pair, row: Row) -> dict[str, Any]:
         "verdict": pair.verdict(row),
         "other_settings": row.other_settings,
         "churn": row.churn,
+        "upper_bounds": [list(reasons) for reasons in row.bounds],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
@@ -38,6 +38,8 @@ class Row:
     """Whether cells of this group were made by other settings: like is not compared with like."""
     churn: float | None = None
     """Share of test images with another predicted class, a mean over pairs; None: not looked at."""
+    bounds: tuple[Sequence[str], Sequence[str]] = ((), ())
+    """Why the first and the second are upper bounds of accuracy under attack, where checks say so."""
 
     @property
     def attack(self) -> bool:
@@ -81,18 +83,25 @@ def _rows(group: Group, first: Mapping[int, Run], second: Mapping[int, Run]) -> 
         [attack.settings for attack in ours.values()], [attack.settings for attack in theirs.values()]
     )
     alike = _identical((ours[seed].measured, theirs[seed].measured) for seed in ours if seed in theirs)
-    for condition in dict.fromkeys(name for attack in ours.values() for name in attack.conditions):
+    for condition in dict.fromkeys(name for attack in ours.values() for name in attack.bounds):
         measure = Measure("test", "accuracy", condition)
         a, b = (
             {seed: attack.measured[measure] for seed, attack in each.items() if measure in attack.measured}
             for each in (ours, theirs)
         )
         if a and b:
-            yield _row(group, condition, a, b, alike, other)
+            bounds = _bounds(ours, condition), _bounds(theirs, condition)
+            yield replace(_row(group, condition, a, b, alike, other), bounds=bounds)
 
 
 def _attacked(runs: Mapping[int, Run]) -> dict[int, Attack]:
     return {seed: run.attack for seed, run in runs.items() if run.attack.measured}
+
+
+def _bounds(attacked: Mapping[int, Attack], condition: str) -> list[str]:
+    return [
+        f"seed {seed}: {why}" for seed, each in attacked.items() for why in each.bounds.get(condition, ())
+    ]
 
 
 def _row(

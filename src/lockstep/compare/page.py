@@ -16,6 +16,7 @@ from lockstep.compare.metrics import Group as Cells
 from lockstep.compare.metrics import Row
 from lockstep.report import site, text
 from lockstep.report.grids import Grid, Group
+from lockstep.report.robustness.bounds import signed
 from lockstep.report.runs import Side
 from lockstep.report.style import colour
 from lockstep.results import write_text
@@ -94,7 +95,9 @@ def _metrics(found: Comparison, metrics: Iterable[str], churn: bool = False) -> 
                 if churn:
                     share = row.churn if row else None
                     cells.append(text.NONE if share is None else text.percent(share))
-            rows.append((key[1].experiment, _chip(key[1]), words.mean(first, first.first), *cells))
+            rows.append(
+                (key[1].experiment, _chip(key[1]), signed(words.first(first), first.bounds[0]), *cells)
+            )
         if rows:
             groups.append(Group(words.metric(metric), rows=rows))
     return Grid(columns, 2, groups)
@@ -105,7 +108,8 @@ def _cells(pair: Pair, row: Row) -> Sequence[str]:
     settings = Markup(' <em class="differs">other settings</em>') if row.other_settings else ""
     said = words.verdict(pair, row)
     verdict = Markup('<span class="verdict {}">{}</span>{}').format(tone, said, settings)
-    return words.difference(row), words.interval(row), words.seeds(row), verdict
+    difference = signed(words.difference(row), [*row.bounds[0], *row.bounds[1]])
+    return difference, words.interval(row), words.seeds(row), verdict
 
 
 def _chip(cells: Cells) -> Markup:

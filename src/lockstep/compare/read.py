@@ -13,7 +13,9 @@ from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 from lockstep import yaml_files
+from lockstep.attacks import strength
 from lockstep.errors import LockstepError
+from lockstep.report.robustness.names import FAST, STRONG, condition
 from lockstep.results import SCHEMA
 
 METRICS = ("accuracy", "cross_entropy", "calibration_error")
@@ -60,8 +62,8 @@ class Attack:
     """Whether there are numbers: yes; or no, or why not."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     measured: Numbers = field(default_factory=dict)
-    conditions: Sequence[str] = ()
-    """Those that accuracies are compared in: pgd=0.1."""
+    bounds: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """{condition that accuracies are compared in, pgd=0.1: why this one is an upper bound, if it is}."""
 
 
 @dataclass(frozen=True)
@@ -177,12 +179,12 @@ def _run(cell: Path, attacked: Path) -> Run | None:
             outcome += "; a later try failed"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Run(cell, f"damaged: {_one_line(error)}")
-    return Run(
-        cell, outcome, facts, measured, _attack(attacked / "attacks.json", provenance.get("cell_hash"))
-    )
+    classes = sum(measure[:2] == ("test", "accuracy") and measure.condition != "" for measure in measured)
+    attack = _attack(attacked / "attacks.json", provenance.get("cell_hash"), classes)
+    return Run(cell, outcome, facts, measured, attack)
 
 
-def _attack(path: Path, cell_hash: str | None) -> Attack:
+def _attack(path: Path, cell_hash: str | None, classes: int) -> Attack:
     if not path.exists():
         return Attack("no")
     try:
@@ -190,10 +192,25 @@ def _attack(path: Path, cell_hash: str | None) -> Attack:
         if content["cell_hash"] != cell_hash:
             return Attack("yes, but an earlier run")
         settings = content["settings"]
-        names = [f"{name}={eps:g}" for name in (*settings["names"], "worst") for eps in settings["eps"]]
-        return Attack("yes", dict(_flat("", settings)), _numbers(content), names)
+        measured = _numbers(content)
+        return Attack("yes", dict(_flat("", settings)), measured, _bounds(settings, measured, classes))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Attack(f"damaged: {_one_line(error)}")
+
+
+def _bounds(settings: Mapping[str, Any], measured: Numbers, classes: int) -> dict[str, list[str]]:
+    compared = [(name, eps) for name in (*settings["names"], "worst") for eps in settings["eps"]]
+    compared += [(name, settings["shown"]) for name in FAST]
+    compared += [(name, settings["strong"]["eps"]) for name in STRONG if settings["strong"]]
+    checks = strength.judge(
+        {(measure.condition, measure.metric): number.value for measure, number in measured.items()}, classes
+    )
+    return {
+        condition(*number): [
+            f"not true that {check.name} ({check})" for check in checks if check.makes_upper_bound(*number)
+        ]
+        for number in compared
+    }
 
 
 def _numbers(content: Mapping[str, Any]) -> Numbers:

@@ -77,7 +77,7 @@ def _metrics(found: Comparison, console: Console) -> None:
             group.experiment,
             _side(group),
             words.metric(metric),
-            words.mean(first, first.first),
+            words.first(first),
             *cells,
         )
     if shown:
@@ -102,7 +102,8 @@ def _cell(pair: Pair, row: Row | None) -> Text:
         return Text("not in both")
     settings = " (other settings)" if row.other_settings else ""
     spread = "" if row.contrast.identical else f" ({words.interval(row)})"
-    numbers = f"{words.difference(row)}{spread}, {words.seeds(row)}: "
+    sign = "⚠ " if any(row.bounds) else ""
+    numbers = f"{sign}{words.difference(row)}{spread}, {words.seeds(row)}: "
     return Text(numbers).append(words.verdict(pair, row), STYLES[pair.verdict(row)]).append(settings)
 
 

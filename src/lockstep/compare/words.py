@@ -26,8 +26,10 @@ def metric(name: str) -> str:
     return METRICS.get(name, f"accuracy under {name}, %")
 
 
-def mean(row: Row, value: float) -> str:
-    return text.percent(value) if row.in_points else text.number(value, ".4f")
+def first(row: Row) -> str:
+    """The mean of the first; "≤ 75.00" where checks say that it is an upper bound."""
+    mean = text.percent(row.first) if row.in_points else text.number(row.first, ".4f")
+    return text.at_most(mean) if row.bounds[0] else mean
 
 
 def difference(row: Row) -> str:
@@ -76,7 +78,15 @@ def warnings(pair: Pair) -> list[str]:
         for row in pair.metrics
         if row.other_settings and not row.attack
     )
+    bounded = dict.fromkeys(
+        f"{row.group.experiment} on {row.group.backend}" for row in pair.metrics if any(row.bounds)
+    )
     lines = []
+    if bounded:
+        lines.append(
+            f"{pair.name}: {few(list(bounded))}: accuracies under attack that are upper bounds (⚠ ≤), as a "
+            "check of the attack failed: a difference may be one of the attacks"
+        )
     if other:
         lines.append(
             f"{pair.name}: {few(list(other))}: the same name, but other settings. They are compared, "

@@ -114,7 +114,7 @@ def errors_by_class(results: Results, first: Run) -> Grid:
     return Grid(("class", *(chip(results, side) for side in sides)), 1, [Group(rows=rows)])
 
 
-OFF = "False"
+OFF = ("False", "None")
 """Of a setting that the first experiment does not have; said of none that is off."""
 
 
@@ -125,7 +125,11 @@ def experiments(results: Results) -> Grid:
     first = flat[results.baseline]
     rows = []
     for name, settings in flat.items():
-        changes = [f"{key} {settings[key]}" for key in settings if settings[key] != first.get(key, OFF)]
+        changes = [
+            f"{key[-1].replace('_', ' ')} {value}"
+            for key, value in settings.items()
+            if (value != first[key] if key in first else value not in OFF)
+        ]
         rows.append((name, ", ".join(changes) or ("baseline" if settings is first else "nothing")))
     return Grid(("experiment", "what it changes"), 2, [Group(rows=rows)])
 
@@ -137,12 +141,13 @@ def _named(experiment: Experiment) -> dict[str, Any]:
     return settings
 
 
-def _flatten(settings: dict[str, Any]) -> Iterable[tuple[str, str]]:
+def _flatten(settings: dict[str, Any], *path: str) -> Iterable[tuple[tuple[str, ...], str]]:
+    """By path: the eps of an attack is not the optimizer's."""
     for key, value in settings.items():
         if isinstance(value, dict):
-            yield from _flatten(value)
+            yield from _flatten(value, *path, key)
         else:
-            yield key.replace("_", " "), "other layers" if isinstance(value, list) else str(value)
+            yield (*path, key), "other layers" if isinstance(value, list) else str(value)
 
 
 def layers(experiments: Mapping[str, Experiment]) -> list[tuple[str, Grid, str]]:

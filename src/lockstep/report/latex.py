@@ -13,7 +13,7 @@ import lockstep
 from lockstep.report import grids, text
 from lockstep.report.effects import effect_tables
 from lockstep.report.grids import Grid, Group
-from lockstep.report.robustness import defences
+from lockstep.report.robustness import defences, standard
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.report.runs import Results
 from lockstep.report.speed import values
@@ -25,6 +25,10 @@ OVER_SEEDS = (
     "In parentheses: the 95 % interval of Student's t over n seeds, which says nothing about other test "
     "images; without them there is none, as n is 1 or all seeds gave the same."
 )
+OF_IMAGES = (
+    "Over images: Wilson's 95 % interval for such a network on other images. ⚠ ≤: an upper bound, as a check "
+    "of the attack failed."
+)
 # Not \{ and \}: BibTeX counts those too.
 SPECIAL = str.maketrans(
     {
@@ -32,8 +36,9 @@ SPECIAL = str.maketrans(
         "[": "{[}",  # after \\ it would start an argument
         "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-        '"': "''", "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "⚠": r"$^{\ast}$", "–": "--",
-        "“": "``", "”": "''", "’": "'", "\N{NO-BREAK SPACE}": "~", "\N{EM SPACE}": r"\quad{}", "\n": " ",
+        '"': "''", "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "⚠": r"$^{\ast}$", "≤": r"$\leq$",
+        "≥": r"$\geq$", "–": "--", "“": "``", "”": "''", "’": "'",
+        "\N{NO-BREAK SPACE}": "~", "\N{EM SPACE}": r"\quad{}", "\n": " ",
     }
 )  # fmt: skip
 
@@ -93,7 +98,14 @@ def _robust(under_attack: Robustness | None) -> Iterable[Table]:
             f"Accuracy of {text.count(under_attack.images, 'image')} under attack, by the eps that pixels "
             "in [0, 1] may change: mean over seeds. In the worst case an image survives only if no attack "
             "fools it; the last column is of that, paired by seed. "
-            f"{OVER_SEEDS} ⚠: a check of the attack failed.",
+            f"{OVER_SEEDS} {OF_IMAGES}",
+        )
+        yield Table(
+            "autoattack",
+            folded(standard.grid(under_attack)),
+            "Accuracy under AutoAttack, part by part: after each, the share of images that it and those "
+            "before it left right; beside it PGD. Fast: APGD on cross-entropy and targeted APGD, with fewer "
+            f"steps. {OVER_SEEDS} {OF_IMAGES}",
         )
 
 
@@ -109,20 +121,23 @@ def _timed(timings: Timings | None) -> Iterable[Table]:
 
 
 def folded(grid: Grid, *left_out: str) -> Grid:
-    """Each interval in parentheses behind its value; without spreads and the columns `left_out`."""
+    """Intervals in parentheses behind their value; without spreads and the columns `left_out`."""
     names = [_plain(name) for name in grid.columns]
-    interval_of: dict[int, int] = {}
+    intervals_of: dict[int, list[int]] = {}
     kept: list[int] = []
     for place, name in enumerate(names):
-        if name == INTERVAL:
-            interval_of[kept[-1]] = place
+        if name.startswith(INTERVAL):
+            intervals_of.setdefault(kept[-1], []).append(place)
         elif not name.startswith("SD") and name not in left_out:
             kept.append(place)
 
     def cell(row: Sequence[str], place: int) -> str:
-        interval = _plain(row[interval_of[place]]) if place in interval_of else ""
         # What else may stand there says why there is no interval.
-        return f"{_plain(row[place])} ({interval})" if " to " in interval else _plain(row[place])
+        found = {names[at]: _plain(row[at]) for at in intervals_of.get(place, []) if " to " in row[at]}
+        said = "; ".join(
+            f"{each} {name.removeprefix(INTERVAL).strip(', ')}".strip() for name, each in found.items()
+        )
+        return f"{_plain(row[place])} ({said})" if said else _plain(row[place])
 
     groups = [
         Group(group.title, group.note, [[cell(row, place) for place in kept] for row in group.rows])

@@ -5,7 +5,7 @@ const MISSING = /^[–—-]?$/;
 
 // The number that a cell starts with: "1,234", "−0.5", "±0.2", "12 %", "+0.1 to +0.3", "1.9e-15"; otherwise NaN.
 function number(text) {
-  const plain = text.replace(/^[±<>≈×✓✗?\s]+/, "").replace(/\u2212/g, "-").replace(/(\d),(?=\d{3})/g, "$1");
+  const plain = text.replace(/^[±<>≤≥≈×✓✗⚠?\s]+/, "").replace(/\u2212/g, "-").replace(/(\d),(?=\d{3})/g, "$1");
   const found = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?/i.exec(plain);
   return found && !/^n = /.test(text) ? Number(found[0]) : NaN;
 }

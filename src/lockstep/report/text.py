@@ -43,6 +43,11 @@ def number(value: float | None, format_: str) -> str:
     return NONE if value is None or math.isnan(value) else f"{value:{format_}}"
 
 
+def at_most(number: str) -> str:
+    """ "≤ 75.0": of an accuracy that a stronger attack may leave less of."""
+    return f"≤\N{NO-BREAK SPACE}{number}"
+
+
 def scientific(value: float | None, signed: bool = False) -> str:
     """1.9e-15, 1e-12, 0.079, 0: two digits, with an exponent where the number is far from 1."""
     if value is None or math.isnan(value):

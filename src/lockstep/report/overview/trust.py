@@ -89,7 +89,10 @@ def _attacks(under_attack: Robustness | None) -> Iterator[Checked]:
     done, total = sum(each.usable for each in under_attack.runs), len(under_attack.runs)
     tone: Tone = "good" if done == total and not failed else "unsure"
     checked = f"{failed} of {text.count(len(judged), 'check')} of the attacks failed"
-    yield Checked(tone, f"{done} of {text.count(total, 'run')} attacked; {checked}.")
+    eps = under_attack.settings.shown
+    names = [name for name in under_attack.experiments if checks.upper_bound(judged, name, "worst", eps)]
+    bounds = f" Upper bounds (⚠ ≤) of accuracy under attack: {text.listed(names)}." if names else ""
+    yield Checked(tone, f"{done} of {text.count(total, 'run')} attacked; {checked}.{bounds}")
 
 
 def _claims(judgement: Judgement | None) -> Iterator[Checked]:

@@ -21,6 +21,8 @@ from lockstep.report.runs import COMPLETED, Results, Run, Runs, Side, by_seed
 from lockstep.results import SCHEMA, read_npz
 from lockstep.statistics import Estimate, differences, estimate
 
+DISTANCES = "strong/distances"
+"""In attacks.npz: of FAB, in the order of the images."""
 Number = tuple[float, int]
 """A value, and the number of images that it was measured on."""
 
@@ -37,6 +39,8 @@ class Attacked:
     numbers: Mapping[tuple[str, str], Number] = field(default_factory=dict)
     """{(condition, metric): number}."""
     classes: int = 0
+    distances: np.ndarray | None = None
+    """float64 [n]: how far the nearest misclassified image was found, inf where none was."""
 
     @property
     def usable(self) -> bool:
@@ -84,8 +88,13 @@ class Robustness:
 
     @property
     def images(self) -> int:
-        """That every accuracy is measured on, at most."""
+        """That every accuracy but those of `strong` is measured on, at most."""
         return max((each.numbers["clean", "accuracy"][1] for each in self.runs if each.usable), default=0)
+
+    def images_of(self, experiment: str, condition: str) -> int:
+        """That an experiment's accuracy under a condition is measured on, at most."""
+        found = (each.numbers.get((condition, "accuracy")) for each in self.of(experiment))
+        return max((n for _, n in filter(None, found)), default=0)
 
     def of(self, experiment: str, side: Side | None = None) -> list[Attacked]:
         """The finished ones of an experiment."""
@@ -160,7 +169,7 @@ def _read(results: Results, settings: Attacks, run: Run) -> Attacked:
         later = f"a later try failed: {reason}" if reason else ""
         outdated = remark(results.config, *run.side, partial(of_attack, results.config, run.cell))
         reason = "; ".join(filter(None, (outdated, later)))
-        return Attacked(run, folder, COMPLETED, reason, _numbers(content), _classes(folder))
+        return Attacked(run, folder, COMPLETED, reason, _numbers(content), *_arrays(folder))
     except Exception as error:  # whatever a damaged file leads to
         what = " ".join(f"{type(error).__name__} {error}".split())[:100]
         reason = f"damaged or incomplete results: {what}; delete {folder} and run snakemake"
@@ -179,13 +188,13 @@ def _numbers(content: dict[str, Any]) -> dict[tuple[str, str], Number]:
     return numbers
 
 
-def _classes(folder: Path) -> int:
-    """How many the network tells apart.  Raises something unless its pictures can be read; they are many, so
-    they are not kept."""
+def _arrays(folder: Path) -> tuple[int, np.ndarray | None]:
+    """How many classes the network tells apart, and distances, if there are any.  Raises something unless its
+    pictures can be read; they are many, so they are not kept."""
     arrays = read_npz(folder / "attacks.npz")
     if not len(arrays["examples/clean"]) == len(arrays["logits/clean"]) == len(arrays["labels"]):
         raise ValueError("attacks.npz has arrays of different lengths")
-    return int(arrays["logits/clean"].shape[1])
+    return int(arrays["logits/clean"].shape[1]), arrays.get(DISTANCES)
 
 
 def _reason(folder: Path) -> str:

@@ -11,11 +11,21 @@ from matplotlib.axes import Axes
 from lockstep.report import text
 from lockstep.report.effects.lines import colours, errorbars
 from lockstep.report.grids import Grid, Group, chip
+from lockstep.report.robustness import bounds, checks
 from lockstep.report.robustness.attacked import Robustness, percent
-from lockstep.report.robustness.names import COLOURS, NOISES, condition, title
+from lockstep.report.robustness.names import FAST, NOISES, condition, title
 from lockstep.report.runs import Side, by_seed
-from lockstep.report.style import WIDTH, Figure, canvas, finish
+from lockstep.report.style import PALETTE, WIDTH, Figure, canvas, finish
 
+COLOURS = dict(
+    zip(
+        ("pgd", "fgsm", "uniform_noise", "universal", "pgd_margin", "gaussian_noise", "salt_and_pepper"),
+        PALETTE,
+        strict=False,
+    )
+) | {"bim": PALETTE[7], "mifgsm": PALETTE[5]}
+STANDARD = {"autoattack_fast": ("*", "#B3400A"), "autoattack": ("P", "#B3400A")}
+"""{attack: marker and colour}: points, as they are measured at one eps."""
 DASHED = "--"
 """Of noise, which knows nothing of the network."""
 
@@ -33,31 +43,50 @@ def figures(robustness: Robustness) -> Iterable[Figure]:
 
 
 def _attacks(robustness: Robustness) -> Figure:
+    baseline, judged = robustness.baseline, checks.judge(robustness)
     with canvas(0.82 * WIDTH, 4.2) as figure:
         axes = figure.subplots()
         for attack in measured(robustness):
             style = DASHED if attack in NOISES else "-"
-            curve = robustness.curve(robustness.baseline, attack)
-            errorbars(axes, curve, 1, COLOURS[attack], title(attack), linestyle=style)
+            curve = robustness.curve(baseline, attack)
+            name = title(attack) + bounds.label(robustness, judged, baseline, attack)
+            errorbars(axes, curve, 1, COLOURS[attack], name, linestyle=style)
+        for attack in STANDARD:
+            points(axes, robustness, baseline, attack)
         finished(axes, "eps, largest change of any pixel (of 0 to 1)")
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8.5)
         return finish(
             figure,
             "attacks",
-            f"Accuracy of {robustness.baseline} against eps, under attacks and under noise.",
-            f"{robustness.baseline}, {about(robustness)}. Solid: attacks, which look at the network. Dashed: "
+            f"Accuracy of {baseline} against eps, under attacks and under noise.",
+            f"{baseline}, {about(robustness)}. Solid: attacks, which look at the network. Dashed: "
             "noise of the same size, which does not. For Gaussian noise eps is the standard deviation, for "
-            "salt and pepper the share of pixels. Bars: 95 % intervals over seeds.",
+            "salt and pepper the share of pixels. AutoAttack is measured at one eps. Bars: 95 % intervals "
+            f"over seeds; {bounds.moves(robustness)}. (≤): an upper bound, as a check failed.",
         )
 
 
+def points(axes: Axes, robustness: Robustness, name: str, attack: str) -> None:
+    """An experiment under an attack of `STANDARD`, where it was measured."""
+    marker, colour = STANDARD[attack]
+    for eps in robustness.levels(attack):
+        value = robustness.estimate(name, condition(attack, eps))
+        if value.n:
+            images = robustness.images_of(name, condition(attack, eps))
+            other = f", {text.count(images, 'image')}" if images != robustness.images else ""
+            label = title(attack) + other
+            axes.plot(float(eps), value.mean, marker, color=colour, markersize=10, label=label, zorder=3)
+
+
 def _defences(robustness: Robustness) -> Figure:
+    judged, eps = checks.judge(robustness), robustness.settings.shown
     with canvas(WIDTH, 4.3) as figure:
         worst, noise = figure.subplots(1, 2, sharey=True)
         for name, colour in colours(robustness.experiments).items():
             for axes, attack in ((worst, "worst"), (noise, "uniform_noise")):
-                errorbars(axes, robustness.curve(name, attack), 1, colour, name)
-        worst.set_title(f"worst case of {text.listed([title(name) for name in robustness.settings.names])}")
+                label = name + bounds.label(robustness, judged, name, "worst")
+                errorbars(axes, robustness.curve(name, attack), 1, colour, label)
+        worst.set_title("worst case")
         noise.set_title("uniform noise of the same size")
         for axes in (worst, noise):
             finished(axes, "eps")
@@ -69,9 +98,19 @@ def _defences(robustness: Robustness) -> Figure:
             "defences",
             f"Accuracy of {len(robustness.experiments)} experiments against eps, in the worst case and under "
             "noise.",
-            f"Left: an image counts as right only if it survives every attack, {about(robustness)}. Right: "
-            "the same eps of uniform noise. Bars: 95 % intervals over seeds.",
+            f"Left: an image counts as right only if it survives every attack, which at eps {eps:g} are "
+            f"{text.listed(bounds.counted(robustness, eps))}; {about(robustness)}. {_alone(robustness)}"
+            "Right: the same eps of uniform noise. Bars: 95 % intervals over seeds; "
+            f"{bounds.moves(robustness)}. (≤): an upper bound, as a check failed.",
         )
+
+
+def _alone(robustness: Robustness) -> str:
+    shown = robustness.settings.shown
+    others = [f"{eps:g}" for eps in sorted(robustness.settings.eps) if eps != shown]
+    if not others or len(bounds.counted(robustness, shown)) == len(robustness.settings.names):
+        return ""
+    return f"AutoAttack (fast) runs at eps {shown:g} alone, so the lines may bend there. "
 
 
 def finished(axes: Axes, label: str) -> None:
@@ -119,7 +158,7 @@ def beside(robustness: Robustness) -> list[Beside]:
     seeds, compared = shared(robustness), sides(robustness)
     if len(compared) < 2 or not seeds:
         return []
-    attacks = [*(name for name in measured(robustness) if name not in NOISES[1:]), "worst"]
+    attacks = [*(name for name in measured(robustness) if name not in NOISES[1:]), *FAST, "worst"]
     names = [condition(attack, eps) for attack in attacks for eps in sorted(robustness.settings.eps)]
     found = [
         Beside(*name.partition("=")[::2], [_mean(robustness, name, side, seeds) for side in compared])
@@ -134,10 +173,14 @@ def _mean(robustness: Robustness, name: str, side: Side, seeds: Sequence[int]) -
 
 
 def backends(robustness: Robustness) -> Grid:
-    rows = [
-        (title(row.attack), row.eps, *(text.number(mean, ".1f") for mean in row.means), f"{row.apart:.1f}")
-        for row in beside(robustness)
-    ]
+    judged, rows = checks.judge(robustness), list[Sequence[str]]()
+    for row in beside(robustness):
+        means = []
+        for mean, side in zip(row.means, sides(robustness), strict=True):
+            mine = [each for each in judged if each.attacked.run.side == side]
+            reasons = checks.upper_bound(mine, robustness.baseline, row.attack, float(row.eps or 0))
+            means.append(bounds.marked(text.number(mean, ".1f"), reasons))
+        rows.append((title(row.attack), row.eps, *means, f"{row.apart:.1f}"))
     names = (chip(robustness.results, side) for side in sides(robustness))
     return Grid(("attack", "eps", *names, "largest difference, points"), 2, [Group(rows=rows)])
 

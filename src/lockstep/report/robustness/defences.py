@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from lockstep.report import text
 from lockstep.report.effects.compare import effects_by_seed
 from lockstep.report.effects.lines import colours
 from lockstep.report.effects.metrics import METRICS
 from lockstep.report.grids import Grid, Group
-from lockstep.report.robustness import checks, trust
+from lockstep.report.robustness import bounds, checks
 from lockstep.report.robustness.attacked import Robustness, percent
 from lockstep.report.robustness.curves import about
 from lockstep.report.robustness.names import condition, title
@@ -56,26 +56,24 @@ def _compared(change: Estimate, verdict: str) -> tuple[str, str, str]:
 
 
 def grid(robustness: Robustness) -> Grid:
-    """A group for each eps; a sign beside each number that failed a check."""
+    """A group for each eps; a sign beside each number that is an upper bound."""
     judged, verdict = checks.judge(robustness), verdicts(robustness)
     shown = list(dict.fromkeys(["uniform_noise", *robustness.settings.names, "worst"]))
     groups = []
     for eps in sorted(robustness.settings.eps):
         rows: list[Sequence[str]] = []
         for name in robustness.experiments:
-            numbers = []
-            for attack in shown:
-                value = robustness.estimate(name, condition(attack, eps))
-                marked = trust.mark(checks.upper_bound(judged, name, attack, eps))
-                numbers.append(marked + escape((" " if marked else "") + text.number(value.mean, ".1f")))
-            under = condition("worst", eps)
-            worst, change = robustness.estimate(name, under), robustness.change(name, under)
+            found = {attack: bounds.kept(robustness, judged, name, attack, eps) for attack in shown}
+            under, worst = condition("worst", eps), found["worst"]
+            change = robustness.change(name, under)
             told = verdict(name, under, change)
             compared = ("", "", "") if name == robustness.baseline else _compared(change, told)
-            rows.append((name, *numbers, *_measured(worst)[1:], *compared))
+            numbers = [each.shown for each in found.values()]
+            spread = (worst.over_images, worst.over_seeds, str(worst.value.n))
+            rows.append((name, *numbers, *spread, *compared))
         groups.append(Group(f"eps {eps:g}", rows=rows))
     columns = (
-        "experiment", *(f"{title(attack)}, %" for attack in shown), "95 % interval", "n seeds",
+        "experiment", *(f"{title(attack)}, %" for attack in shown), *bounds.SPREAD[:2], "n seeds",
         f"− {robustness.baseline}, points", "95 % interval", "verdict",
     )  # fmt: skip
     return Grid(columns, 1, groups)
@@ -86,38 +84,41 @@ def sentences(robustness: Robustness) -> list[tuple[str, str | Markup]]:
     judged, verdict, said = checks.judge(robustness), verdicts(robustness), []
     eps, baseline = robustness.settings.shown, robustness.baseline
     for name in robustness.experiments:
-        under = condition("worst", eps)
-        worst = robustness.estimate(name, under)
-        if not worst.n:
+        under, worst = condition("worst", eps), bounds.kept(robustness, judged, name, "worst", eps)
+        if not worst.value.n:
             said.append((name, "no result under attack yet."))
             continue
-        few = f", {text.count(worst.n, 'seed')}" if worst.n > 1 else ""
-        parts = [f"{worst.mean:.1f} % survive the attacks tried at eps {eps:g} ({_interval(worst)}{few})"]
+        parts = []
         if name != baseline:
             change, cost = robustness.change(name, under), _clean_change(robustness, name)
             parts.append(f"against {baseline} {_points(change)}: {verdict(name, under, change)}")
             parts.append(f"test accuracy without attack {_points(cost)}: {verdict(name, '', cost)}")
-        marked = trust.mark(checks.upper_bound(judged, name, "worst", eps))
-        said.append((name, Markup("{}{}.").format(marked + " " if marked else "", "; ".join(parts))))
+        kept = Markup("{} % survive the attacks tried at eps {} (over images {}, over {} {})").format(
+            worst.shown, f"{eps:g}", worst.over_images, text.count(worst.value.n, "seed"), worst.over_seeds
+        )
+        said.append((name, Markup("; ").join([kept, *parts]) + "."))
     return said
 
 
 def noisy(robustness: Robustness) -> list[str]:
     """What noise at inference hides, of experiments that were trained with noise in their images."""
-    eps, said = robustness.settings.shown, []
+    eps, judged, said = robustness.settings.shown, checks.judge(robustness), list[str]()
     for name in robustness.experiments:
-        conditions = (
-            "noisy_clean",
-            *(condition(each, eps) for each in ("noisy_pgd", "noisy_pgd_mean", "pgd")),
+        clean = robustness.estimate(name, "noisy_clean")
+        if not clean.n:
+            continue
+        kept = (
+            bounds.kept(robustness, judged, name, each, eps)
+            for each in ("noisy_pgd", "noisy_pgd_mean", "pgd")
         )
-        clean, one, mean, without = (robustness.estimate(name, each) for each in conditions)
-        if clean.n:
-            said.append(
-                f"{name}, with that noise at inference too: {clean.mean:.1f} % without attack; PGD of eps "
-                f"{eps:g} leaves {one.mean:.1f} % ({_interval(one)}) along the gradient of a single draw, "
-                f"and {mean.mean:.1f} % ({_interval(mean)}) along the mean of several. Without noise at "
-                f"inference it leaves {without.mean:.1f} % ({_interval(without)})."
-            )
+        one, mean, without = (Markup("{} % ({})").format(each.shown, each.over_seeds) for each in kept)
+        said.append(
+            Markup(
+                "{}, with that noise at inference too: {} % without attack; PGD of eps {} leaves {} along "
+                "the gradient of a single draw, and {} along the mean of several. Without noise at inference "
+                "it leaves {}."
+            ).format(name, f"{clean.mean:.1f}", f"{eps:g}", one, mean, without)
+        )
     return said
 
 
@@ -139,7 +140,10 @@ def scatter(robustness: Robustness) -> Figure | None:
         for name in robustness.experiments
         if robustness.of(name)
     }
-    points = {name: pair for name, pair in points.items() if pair[0].n and pair[1].n}
+    points, judged = (
+        {name: pair for name, pair in points.items() if pair[0].n and pair[1].n},
+        checks.judge(robustness),
+    )
     if len(points) < 2:
         return None
     with canvas(0.82 * WIDTH, 4.0) as figure:
@@ -148,7 +152,14 @@ def scatter(robustness: Robustness) -> Figure | None:
         for name, (without, under) in points.items():
             colour = shades[name]
             mark = MARKERS[PALETTE.index(colour)]
-            axes.plot(without.mean, under.mean, mark, color=colour, markersize=8, label=name)
+            axes.plot(
+                without.mean,
+                under.mean,
+                mark,
+                color=colour,
+                markersize=8,
+                label=f"{name}{bounds.label(robustness, judged, name, 'worst')}",
+            )
             if without.has_interval:
                 axes.plot([without.low, without.high], [under.mean] * 2, color=colour, alpha=0.6)
             if under.has_interval:
@@ -165,5 +176,5 @@ def scatter(robustness: Robustness) -> Figure | None:
             "tradeoff",
             f"Scatter plot of accuracy with and without attack of {len(points)} experiments.",
             f"Both accuracies on the same {about(robustness)}. Up is robust, right is accurate; the scales "
-            "differ. Lines: 95 % intervals over seeds, which leave out that few images were attacked.",
+            f"differ. Lines: 95 % intervals over seeds; {bounds.moves(robustness)}. (≤): an upper bound.",
         )

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from lockstep.evaluation import probabilities
 from lockstep.report.robustness.attacked import Attacked, Robustness
-from lockstep.report.robustness.names import NOISES, title
+from lockstep.report.robustness.names import FAST, NOISES, title
 from lockstep.report.style import INK, WIDTH, Figure, canvas, finish, space
 
 DIGITS = 5
@@ -50,7 +50,7 @@ def chosen(first: Attacked) -> np.ndarray:
 
 def shown(robustness: Robustness, first: Attacked) -> list[str]:
     """The attacks that left examples: all of eps, one noise, one pattern for all, the sticker."""
-    names = [*robustness.settings.names, "universal", "sticker", NOISES[0]]
+    names = [*robustness.settings.names, *FAST, "universal", "sticker", NOISES[0]]
     return [name for name in names if f"examples/{name}" in first.arrays]
 
 

@@ -13,8 +13,10 @@ from lockstep.report.robustness import (
     curves,
     defences,
     gallery,
+    heat,
     patterns,
     published,
+    standard,
     trust,
 )
 from lockstep.report.robustness.attacked import Robustness
@@ -26,7 +28,7 @@ def figures(robustness: Robustness) -> Iterable[Figure]:
     yield from curves.figures(robustness)
     yield from patterns.figures(robustness)
     yield from corrupted.figures(robustness)
-    others = (gallery.figure, carried.figure, defences.scatter, calibration.figure)
+    others = (gallery.figure, heat.figure, defences.scatter, standard.figure, calibration.figure)
     yield from filter(None, (draw(robustness) for draw in others))
 
 
@@ -46,6 +48,9 @@ def contents(robustness: Robustness | None) -> dict[str, Any]:
         "noisy": defences.noisy(robustness),
         "clean": defences.clean(robustness),
         "defences": defences.grid(robustness),
+        "standard": standard.grid(robustness),
+        "standard_absent": standard.sentences(robustness),
+        "any_eps": standard.any_eps(robustness),
         "trusted": trust.sentences(robustness),
         "failures": trust.failures(robustness),
         "checks": trust.grid(robustness),

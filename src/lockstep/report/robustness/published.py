@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lockstep.attacks.gradient import MADRY as MADRY_STEP
+from lockstep.attacks.gradient import stride
+from lockstep.config_file import Step
 from lockstep.experiment import Experiment
 from lockstep.report import text
 from lockstep.report.grids import Grid, Group
+from lockstep.report.robustness import bounds, checks
 from lockstep.report.robustness.attacked import Robustness
-from lockstep.report.robustness.names import condition, title
+from lockstep.report.robustness.checks import Judged
+from lockstep.report.robustness.names import title
 
 EPS = 0.3
 """Of every published figure here: linf, pixels in [0, 1]."""
@@ -22,9 +27,11 @@ class Figure(NamedTuple):
     network: str
     attack: str
     accuracy: float
-    """In percent, of the 10,000 test digits of MNIST."""
+    """In percent, of all test digits."""
 
 
+DIGITS = 10_000
+"""For testing, of MNIST: what the papers attacked."""
 MADRY = "Madry et al. 2018"
 TRADES = "Zhang et al. 2019 (TRADES)"
 PUBLISHED = (
@@ -56,39 +63,50 @@ def _trained_on(robustness: Robustness, name: str) -> bool:
 
 
 def grid(robustness: Robustness) -> Grid:
-    groups = [Group("Published", "all 10,000 test digits", [_published(figure) for figure in PUBLISHED])]
+    groups, judged = [Group("Published", rows=list(map(_published, PUBLISHED)))], checks.judge(robustness)
     for name in shown(robustness):
         note = how(robustness.results.config.experiments[name])
-        rows = list(_measured(robustness, name))
-        nothing = ("here", f"nothing measured at eps {EPS:g}", text.NONE, text.NONE, text.NONE)
+        rows = list(_measured(robustness, judged, name))
+        nothing = ("here", f"nothing measured at eps {EPS:g}", *[text.NONE] * 5)
         groups.append(Group(name, note, rows or [nothing]))
-    return Grid(("source", "attack of eps 0.3", "accuracy, %", "95 % interval", "n seeds"), 2, groups)
+    return Grid(("source", f"attack of eps {EPS:g}", "accuracy, %", *bounds.SPREAD), 2, groups)
 
 
 def _published(figure: Figure) -> Sequence[str]:
     what = f"{figure.attack} on a network {figure.network}"
-    return figure.source, what, f"{figure.accuracy:g}", "not given", text.NONE
+    spread = (bounds.over_images(figure.accuracy, DIGITS), "not given", f"{DIGITS:,}", text.NONE)
+    return figure.source, what, f"{figure.accuracy:g}", *spread
 
 
-def _measured(robustness: Robustness, name: str) -> list[Sequence[str]]:
+def _measured(robustness: Robustness, judged: Sequence[Judged], name: str) -> list[Sequence[str]]:
     settings = robustness.settings
     strong = settings.strong
     attacks = {
-        "no attack": "clean",
-        "FGSM": condition("fgsm", EPS),
-        f"PGD, {text.count(settings.steps, 'step')}": condition("pgd", EPS),
-        f"worst case of {text.listed([title(each) for each in settings.names])}": condition("worst", EPS),
+        "clean": "no attack",
+        "fgsm": "FGSM",
+        "pgd": f"PGD, {steps(settings.steps, settings.step)}",
+        "worst": f"worst case of {text.listed(bounds.counted(robustness, EPS))}",
+        "autoattack_fast": title("autoattack_fast"),
     }
-    if strong and strong.eps == EPS:
-        what = f"PGD, {text.count(strong.steps, 'step')}, {text.count(strong.restarts, 'restart')}"
-        attacks[what] = condition("strong_pgd", EPS)
+    if strong:
+        often = text.count(strong.restarts, "restart")
+        attacks |= {
+            "strong_clean": "no attack",
+            "strong_pgd": f"PGD, {steps(strong.steps, strong.step)}, {often}",
+            "autoattack": title("autoattack"),
+        }
     rows: list[Sequence[str]] = []
-    for what, where in attacks.items():
-        value = robustness.estimate(name, where)
-        if value.n:
-            interval = text.interval(value, signed=False, digits=1)
-            rows.append(("here", what, f"{value.mean:.1f}", interval, str(value.n)))
-    return rows if len(rows) > 1 else []
+    for attack, what in attacks.items():
+        kept = bounds.kept(robustness, judged, name, attack, EPS)
+        if kept.value.n:
+            rows.append(("here", what, kept.shown, *kept.spread))
+    return rows if any(row[1] != "no attack" for row in rows) else []
+
+
+def steps(count: int, step: Step | None) -> str:
+    """ "40 steps of 0.062 eps", which is the default; "40 steps of 0.033 eps, as Madry et al." """
+    size = MADRY_STEP if step == "madry" else step or stride(count)
+    return f"{text.count(count, 'step')} of {size:.2g} eps{', as Madry et al.' * (step == 'madry')}"
 
 
 def how(experiment: Experiment) -> str:
@@ -97,8 +115,9 @@ def how(experiment: Experiment) -> str:
     said = f"{experiment.train_size:,} training images, {text.count(experiment.training.epochs, 'epoch')}"
     if adversarial is None:
         return said
-    steps = f", {text.count(adversarial.steps, 'step')}" if adversarial.attack == "pgd" else ""
-    return f"{said}, trained on {title(adversarial.attack)} of eps {adversarial.eps:g}{steps}"
+    how = f", {steps(adversarial.steps, adversarial.step)}" if adversarial.attack == "pgd" else ""
+    trades = f", by TRADES with weight {adversarial.trades:g}" if adversarial.trades else ""
+    return f"{said}, trained on {title(adversarial.attack)} of eps {adversarial.eps:g}{how}{trades}"
 
 
 def sentences(robustness: Robustness) -> list[str]:
@@ -114,12 +133,12 @@ def sentences(robustness: Robustness) -> list[str]:
     said = [
         f"The papers trained on {TRAINING} for many more steps and attacked 10,000 test digits. Here "
         f"networks saw {trained} images, and {text.count(robustness.images, 'test digit')} "
-        f"{'was' if robustness.images == 1 else 'were'} attacked, by PGD of "
-        f"{text.count(robustness.settings.steps, 'step')}: a short attack leaves more right than a long one.",
+        f"{'was' if robustness.images == 1 else 'were'} attacked, unless the table says otherwise. A weaker "
+        "attack leaves more right than a stronger one, so AutoAttack here stands against AutoAttack there.",
     ]
     if weaker:
         said.append(
-            f"{text.listed(weaker)}, less than the {EPS:g} of the table: nobody can expect the published "
+            f"{text.listed(weaker)}, less than the {EPS:g} of the table: do not expect the published "
             "figures there."
         )
     if not any(_trained_on(robustness, name) for name in robustness.experiments):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from lockstep.attacks import honesty
 from lockstep.attacks.honesty import Check
 from lockstep.report import text
 from lockstep.report.grids import Grid, Group, chip
 from lockstep.report.robustness.attacked import Attacked, Robustness
+from lockstep.report.robustness.bounds import signed
 from lockstep.report.robustness.checks import Judged, judge, readable
 from lockstep.report.runs import Side
 
@@ -39,7 +40,7 @@ def _row(attacked: Attacked, checks: Sequence[Judged]) -> tuple[str | Markup, ..
     names = "; ".join(f"{name} (×{failed.count(name)})" for name in dict.fromkeys(failed))
     names = names.replace(" (×1)", "")
     said = "; ".join(part for part in (names, attacked.reason) if part)
-    return counts[0], counts[1], (mark([names]) + " " if failed else Markup("")) + escape(said)
+    return counts[0], counts[1], signed(said, failed)
 
 
 def failures(robustness: Robustness) -> list[str]:
@@ -85,11 +86,3 @@ def sentences(robustness: Robustness) -> list[str]:
 
 def _is_saturation(judged: Judged) -> bool:
     return judged.check.name == honesty.gradients_exist(0).name
-
-
-def mark(reasons: Sequence[str]) -> Markup:
-    """A visible sign, with the reasons for who points at it or has it read; nothing without any."""
-    if not reasons:
-        return Markup("")
-    why = "; ".join(reasons)
-    return Markup('<abbr class="warning" title="{}">⚠</abbr>').format(why)
