@@ -10,8 +10,8 @@ import numpy as np
 from lockstep.attacks.victim import Victim
 from lockstep.errors import LockstepError
 
-SIZES = 20, 50, 100
-"""Images a call: few, because JAX and TensorFlow compile for each new one."""
+SIZES = range(10, 101, 10)
+"""Images a call: ten sizes, because JAX and TensorFlow compile for each new one."""
 CALL = 8
 """What a call costs beside its images, in images."""
 
