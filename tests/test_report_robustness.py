@@ -284,7 +284,7 @@ def test_a_failed_check_makes_upper_bounds(robustness: Robustness, accuracy: dic
         return known.get(condition, known.get(name, before))
 
     numbers = {key: (value(*key, before), n) for key, (before, n) in first.numbers.items()}
-    judged = checks.judge(replace(robustness, runs=[replace(first, numbers=numbers)]))
+    judged = checks.judge(replace(robustness, runs=[replace(first, numbers=numbers, distances=None)]))
     told = {
         f"{attack}={eps:g}": checks.upper_bound(judged, "defended", attack, eps) for attack, eps in NUMBERS
     }

@@ -21,7 +21,7 @@ from lockstep.compare.comparison import compare
 from lockstep.compare.read import opened
 from lockstep.config import Config
 from lockstep.report import build, runs
-from lockstep.report.robustness import attacked, bounds, defences, published, standard
+from lockstep.report.robustness import attacked, bounds, checks, defences, published, standard
 from lockstep.report.robustness.attacked import Robustness
 from lockstep.results import read_npz, write_npz, write_text
 
@@ -55,7 +55,7 @@ LEFT = {"plain": 0.2, "defended": 0.7}
 STRONG = {"pgd": 0.6, "apgd": 0.6, "apgd_targeted": 0.6, "fab": 0.6, "square": 0.6}
 WEAK = {"more_steps=0.3": 0.0}
 """More steps find what the worst case does not have: a number that is an upper bound."""
-DISTANCES = np.array([0, 0.05, 0.2, 0.2, 0.25, 0.35, 0.4, 0.4, 0.5, np.inf])
+DISTANCES = np.array([0, 0.05, 0.2, 0.35, 0.35, 0.38, 0.4, 0.4, 0.5, np.inf])
 
 
 def attack(fake: Fake, name: str, seed: int, changed: dict[str, float]) -> None:
@@ -98,6 +98,14 @@ def robustness(config: Config) -> Robustness:
 @pytest.fixture(scope="module")
 def index(config: Config) -> Path:
     return build(runs.read(config))
+
+
+def test_a_number_that_the_distances_contradict_is_an_upper_bound(robustness: Robustness):
+    near = [replace(each, distances=np.full(10, 0.2)) for each in robustness.of("defended")]
+    judged = checks.judge(replace(robustness, runs=near))
+    (why, *_) = checks.upper_bound(judged, "defended", "worst", 0.3)
+    assert "accuracy 70.0 %, 0.0 % under FAB on 10 images" in why
+    assert not checks.upper_bound(judged, "defended", "worst", 0.1)
 
 
 def test_an_upper_bound_is_written_so_on_every_page(index: Path, robustness: Robustness):
@@ -173,7 +181,7 @@ def test_the_standard_set_part_by_part(robustness: Robustness, index: Path):
 
 def test_accuracy_against_any_eps_from_distances(robustness: Robustness, index: Path):
     (row,) = standard.any_eps(robustness).groups[0].rows
-    assert row == ("defended", "0.300", "80.0", "50.0", "20")  # two networks, ten images each
+    assert row == ("defended", "0.365", "80.0", "70.0", "20")  # two networks, ten images each
     assert standard.figure(robustness).name == "any_eps"
     assert 'id="figure-any_eps"' in index.with_name("robustness.html").read_text()
     without = replace(robustness, runs=robustness.of("plain"))

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lockstep.attacks import honesty, strength
 from lockstep.attacks.honesty import Check
 from lockstep.report.robustness import carried
 from lockstep.report.robustness.attacked import Attacked, Robustness
-from lockstep.report.robustness.names import TITLES, title
+from lockstep.report.robustness.names import TITLES, condition, title
 
 COLUMNS = ["experiment", "backend", "device", "seed", "check", "about", "passed", "detail"]
 
@@ -58,7 +60,22 @@ def judge(robustness: Robustness) -> list[Judged]:
             values = {key: value for key, (value, _) in each.numbers.items()}
             found += [Judged(each, check) for check in strength.judge(values, each.classes)]
             found += _transferred(robustness, each, transferred)
+            found += _by_distance(robustness, each)
     return found
+
+
+def _by_distance(robustness: Robustness, attacked: Attacked) -> Iterable[Judged]:
+    """Against the nearest wrong images, which FAB found for some of the images whatever their distance."""
+    if attacked.distances is None:
+        return
+    for eps in robustness.settings.eps:
+        left = float(np.mean(attacked.distances > eps))
+        for name in (*strength.ITERATED, strength.WORST):
+            value = attacked.value(condition(name, eps))
+            if value is not None:
+                number = (name, eps)
+                check = honesty.is_not_behind(value, left, f"FAB on {len(attacked.distances)} images")
+                yield Judged(attacked, check._replace(attack=name, eps=eps, bounds=(number,)))
 
 
 def _transferred(
