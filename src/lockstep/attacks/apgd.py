@@ -17,7 +17,7 @@ from lockstep.attacks.attack import checked, require
 from lockstep.attacks.balls import Norm
 from lockstep.attacks.gradient import random_start
 from lockstep.attacks.losses import TARGETED_DLR, Loss, Name, find
-from lockstep.attacks.standing import packed, right
+from lockstep.attacks.standing import likely, packed, right
 from lockstep.attacks.victim import Victim
 
 STEPS = 100
@@ -81,13 +81,6 @@ class TargetedAPGD:
             return np.stack([np.broadcast_to(labels[:, np.newaxis], targets.shape), targets], axis=-1)
 
         return _attack(self, TARGETED_DLR, pairs, victim, images, labels, seed, first)
-
-
-def likely(logits: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """The other classes with the largest logits, the largest first: integers [n, count], or fewer."""
-    others = logits.astype(np.float64)
-    others[np.arange(len(labels)), labels] = -np.inf
-    return np.argsort(-others, axis=1, kind="stable")[:, : min(count, logits.shape[1] - 1)]
 
 
 def checkpoints(steps: int) -> list[int]:

@@ -15,7 +15,7 @@ from lockstep.attacks import balls
 from lockstep.attacks.attack import checked, require
 from lockstep.attacks.balls import Norm
 from lockstep.attacks.losses import SMALLEST, lead, pair_difference
-from lockstep.attacks.standing import packed, right
+from lockstep.attacks.standing import likely, packed, right
 from lockstep.attacks.victim import Victim
 
 ALPHA_MAX = 0.1
@@ -161,9 +161,7 @@ def onto_plane(norm: Norm, points: np.ndarray, normal: np.ndarray, offset: np.nd
 
 def _pairs(logits: np.ndarray, labels: np.ndarray, targets: int) -> np.ndarray:
     """(label, target) for each of the most likely other classes: int [n, at most targets, 2]."""
-    others = logits.astype(np.float64)
-    others[np.arange(len(labels)), labels] = np.inf
-    chosen = np.argsort(-others, axis=1, kind="stable")[:, 1 : 1 + targets]
+    chosen = likely(logits, labels, targets)
     return np.stack([np.broadcast_to(labels[:, np.newaxis], chosen.shape), chosen], axis=-1)
 
 

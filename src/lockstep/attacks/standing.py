@@ -1,4 +1,4 @@
-"""Which images still stand, and a victim that is asked about no more than those."""
+"""Which images still stand, what they are likely taken for, and a victim that is asked about no more."""
 
 from __future__ import annotations
 
@@ -38,3 +38,10 @@ def right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if not np.isfinite(logits).all():
         raise LockstepError("logits: NaN or infinite; the network has diverged, do not attack it")
     return logits.argmax(axis=-1) == labels
+
+
+def likely(logits: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """The other classes with the largest logits, the largest first: integers [n, count], or fewer."""
+    others = logits.astype(np.float64)
+    others[np.arange(len(labels)), labels] = -np.inf
+    return np.argsort(-others, axis=1, kind="stable")[:, : min(count, logits.shape[1] - 1)]
