@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_attacks import differences, problem, victim
 
-from lockstep.attacks import apgd, balls
+from lockstep.attacks import balls
 from lockstep.attacks.apgd import APGD, TargetedAPGD, checkpoints
 from lockstep.attacks.autoattack import AutoAttack
 from lockstep.attacks.gradient import PGD, random_start
@@ -16,7 +16,7 @@ from lockstep.attacks.losses import LOSSES, TARGETED_DLR, lead, pair_difference
 from lockstep.attacks.named import NAMED, named, remark
 from lockstep.attacks.noisy import Noisy
 from lockstep.attacks.scores import accuracy_under
-from lockstep.attacks.standing import right
+from lockstep.attacks.standing import likely, right
 from lockstep.attacks.victim import Victim
 from lockstep.data.dataset import Affine
 from lockstep.data.draws import Stream, generator, initial_weights
@@ -155,7 +155,7 @@ def by_the_paper(attack, attacked: Victim, images, labels, i: int) -> list[list[
     if isinstance(attack, APGD):
         aims = [(LOSSES[attack.loss], label)]
     else:
-        targets = apgd.likely(attacked.logits(image), label, attack.targets)[0]
+        targets = likely(attacked.logits(image), label, attack.targets)[0]
         aims = [(TARGETED_DLR, np.array([[label[0], target]])) for target in targets]
     starts = [random_start(attack.norm, attack.eps, image, 5, i, number) for number in range(len(aims))]
     return [

@@ -15,7 +15,7 @@ from test_attack_oracles import FEW, ORACLES, Sides, sides_of
 from lockstep.attacks import apgd, losses
 from lockstep.attacks.apgd import APGD, TargetedAPGD
 from lockstep.attacks.losses import Loss
-from lockstep.attacks.standing import right
+from lockstep.attacks.standing import likely, right
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -144,7 +144,7 @@ def test_targeted_apgd_is_torchattacks(norm, sides, monkeypatch):
     monkeypatch.setattr(apgd, "TARGETED_DLR", loss)
     start_there(monkeypatch, [starts(norm, sides.images, number) for number in range(TARGETS)])
     logits, stands = sides.ours.logits(sides.images), np.ones(COUNT, bool)
-    for number, target in enumerate(apgd.likely(logits, sides.labels, TARGETS).T):
+    for number, target in enumerate(likely(logits, sides.labels, TARGETS).T):
         pairs = np.stack([sides.labels, target], axis=1)
         stands &= single_run("APGDT", sides, norm, number, loss, pairs, target_class=number + 2)
     attack = TargetedAPGD(EPS[norm], norm, STEPS, TARGETS)
